@@ -1,0 +1,108 @@
+package object
+
+import (
+	"slices"
+	"time"
+)
+
+// Provenance is what we know of the last write of ours at an address: "B" of
+// the three-way decision. It is a fact recorded after the write, from the
+// write's own response, and never a forecast. One item per replica, at the
+// replica's address. See the design page "What must be true".
+type Provenance struct {
+	// Revision counts every change of the item, from 1. Zero: there is none.
+	Revision int64
+	// Rule that wrote. Empty where nothing of ours is known to have landed
+	// (the item then only carries a Pending).
+	Rule   string
+	Source Source
+	Dest   Dest
+	// Origin is the object that a person wrote, where Source was itself a
+	// replica. Zero where Source is the origin.
+	Origin Origin
+	// Expired remembers that a lifecycle rule removed the source and that the
+	// replica was kept on purpose.
+	Expired bool
+	Pending Pending
+}
+
+// Source is the source object as it was copied.
+type Source struct {
+	ETag         string
+	LastModified time.Time // as a look gave it, else the event's time
+	VersionID    string
+	Sequencer    string // of the event that led to the copy; empty for a sweep
+	RequestID    string
+}
+
+// Dest is the replica as the copy's response described it.
+type Dest struct {
+	ETag         string
+	LastModified time.Time // zero where the backend's answer has no time
+	VersionID    string
+}
+
+// Origin is where a replica's content was first written, and by what way it
+// came.
+type Origin struct {
+	Ref          Ref
+	LastModified time.Time
+	// Chain lists the buckets passed, the origin's first, without the one
+	// that holds the replica.
+	Chain []Bucket
+}
+
+// Passed reports whether content of this origin has been in bucket b.
+func (o Origin) Passed(b Bucket) bool { return slices.Contains(o.Chain, b) }
+
+// Pending is a short lease on an address, written ahead of a copy where the
+// destination's bucket is itself a source of some rule, so that the echo of the
+// copy finds an explanation even when it overtakes the recording.
+type Pending struct {
+	Holder string // unique per attempt; empty: no lease
+	Since  time.Time
+	ETag   string // of the source, thus expected of the replica; a hint only
+	Origin Origin // never zero while Holder is set
+}
+
+// Held reports whether somebody holds the lease, and took it less than ttl ago.
+func (p Pending) Held(now time.Time, ttl time.Duration) bool {
+	return p.Holder != "" && now.Sub(p.Since) < ttl
+}
+
+// Landed reports whether p carries a fact.
+func (p Provenance) Landed() bool { return p.Rule != "" }
+
+// Describes reports whether the object found at the address is still the very
+// write p speaks of. A person who rewrites a replica, even with the same
+// bytes, makes it false: the time differs, or the version where the backend's
+// answer had no time.
+func (p Provenance) Describes(d State) bool {
+	if !p.Landed() || d.Presence != Present || p.Dest.ETag != d.ETag {
+		return false
+	}
+	if p.Dest.LastModified.IsZero() || d.LastModified.IsZero() {
+		return p.Dest.VersionID == d.VersionID
+	}
+	return p.Dest.LastModified.Equal(d.LastModified)
+}
+
+// Carries reports whether the write p speaks of already holds what the change
+// reports, so that a duplicate or an older event is finished without a look.
+// Where neither a version, a request nor a sequencer can tell, an event that
+// names the same content and is not younger than what was copied is carried.
+func (p Provenance) Carries(c Change) bool {
+	if !p.Landed() {
+		return false
+	}
+	s := p.Source
+	switch {
+	case c.VersionID != "" && c.VersionID == s.VersionID,
+		c.RequestID != "" && c.RequestID == s.RequestID:
+		return true
+	case c.Sequencer != "" && s.Sequencer != "":
+		return Newer(s.Sequencer, c.Sequencer)
+	default:
+		return c.ETag == s.ETag && !c.Time.After(s.LastModified)
+	}
+}

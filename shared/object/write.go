@@ -1,0 +1,43 @@
+package object
+
+import "time"
+
+// Copy asks for one server-side copy of the current version of From. An
+// event's version never enters: a late event would bring an old version back.
+type Copy struct {
+	From, To Ref
+	// SourceETag is the tag the source must still have, so that what is
+	// copied is what was looked at. Never empty.
+	SourceETag string
+	// DestETag is the tag the destination must still have. Empty: there must
+	// be no object (an absent or hidden key).
+	DestETag string
+	// Tags false: the replica gets no tags.
+	Tags bool
+	// What the rule overrides; empty leaves the destination's default.
+	StorageClass, SSE, KMSKey string
+	// OwnerOverride gives the destination bucket's owner full control.
+	OwnerOverride bool
+}
+
+// Copied is what the store answered to a Copy that took effect.
+type Copied struct {
+	Dest            Dest
+	SourceVersionID string // empty where the source bucket has no versions
+}
+
+// Failure is an object that could not be replicated, as the API lists it. One
+// is kept per rule and source key, replaced by the next attempt's.
+type Failure struct {
+	Rule       string
+	Source     Ref
+	Dest       Ref
+	OccurredAt time.Time
+	Code       string // the service's own, or ours: see the failure advice
+	Message    string
+	Advice     string // one sentence: what to do
+	// Attempts in a row, this one included; the ledger counts.
+	Attempts int
+	// RetryAt is zero where nothing retries before somebody acts.
+	RetryAt time.Time
+}
