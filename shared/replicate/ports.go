@@ -7,6 +7,7 @@ import (
 	"context"
 	"time"
 
+	"bucket-replicator/shared/event"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
 )
@@ -55,7 +56,7 @@ type Catalogs interface {
 type Queue interface {
 	// Defer sends the message again as a new one after delay, its body
 	// untouched and its deferrals counted, so that the wait is no try.
-	Defer(ctx context.Context, m Message, delay time.Duration) error
+	Defer(ctx context.Context, m event.Message, delay time.Duration) error
 	// Backoff makes the message visible again after delay.
-	Backoff(ctx context.Context, m Message, delay time.Duration) error
+	Backoff(ctx context.Context, m event.Message, delay time.Duration) error
 }
