@@ -1,0 +1,57 @@
+// Package storetest holds stateful fakes of what the use cases call (objects,
+// ledger, queue), and the conformance suites that the fakes and every real
+// adapter pass alike, so that a test against a fake says something about
+// the real thing.
+package storetest
+
+import (
+	"bucket-replicator/shared/object"
+)
+
+// Call names one operation on a fake, before it takes effect.
+type Call struct {
+	// Op is "ledger.read", "ledger.put", "ledger.forget", "ledger.fail",
+	// "catalog.read", "queue.defer", "queue.backoff", "objects.head",
+	// "objects.copy", "objects.delete" or "objects.list".
+	Op string
+	// Ref is the address concerned: of a copy the destination, of a failure
+	// the source, of a queue operation the message's id as Key. Zero where
+	// there is not exactly one.
+	Ref object.Ref
+}
+
+// Fault says what becomes of a call.
+type Fault uint8
+
+const (
+	// None lets the call run.
+	None Fault = iota
+	// FailBefore answers the hook's error and changes nothing.
+	FailBefore
+	// ApplyThenFail lets the call take effect, and answers the hook's error:
+	// the response was lost on its way.
+	ApplyThenFail
+)
+
+// Hook is called before every operation of a fake, outside its lock. It may
+// block, so that a test or a model checker decides who goes next. The error
+// is the call's answer wherever the fault is not None.
+type Hook func(Call) (Fault, error)
+
+// run asks the hook about c and then runs apply, whose error is the call's own
+// answer: a lost response hides it like any other.
+func (h Hook) run(c Call, apply func() error) error {
+	if h == nil {
+		return apply()
+	}
+	fault, err := h(c)
+	switch fault {
+	case FailBefore:
+		return err
+	case ApplyThenFail:
+		_ = apply()
+		return err
+	default:
+		return apply()
+	}
+}
