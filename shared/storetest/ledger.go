@@ -1,0 +1,336 @@
+package storetest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
+)
+
+// Ledger is the ledger in memory: provenance, failures and rules, with the
+// conditions of the real one. The zero value is empty and ready; what it has
+// not been asked to hold costs nothing, so that a model checker can build one
+// per state.
+type Ledger struct {
+	// Hook decides the fate of each operation; nil lets all of them run.
+	Hook Hook
+	// Stale says that an eventually consistent read of this address answers
+	// what was there before the item's last change. Nil: never.
+	Stale func(at object.Ref) bool
+
+	mu       sync.Mutex
+	items    map[object.Ref]object.Provenance
+	previous map[object.Ref]object.Provenance // Revision 0: there was none
+	failures map[failureKey]object.Failure
+	catalog  rule.Catalog
+	counts   map[string]int
+}
+
+type failureKey struct {
+	rule   string
+	source object.Ref
+}
+
+// call counts the operation and runs apply under the lock, as the hook
+// allows.
+func (l *Ledger) call(ctx context.Context, op string, ref object.Ref, apply func() error) error {
+	if err := ctx.Err(); err != nil {
+		return &object.Error{Class: object.Retryable, Op: op, Ref: ref, Code: "RequestCanceled", Err: err}
+	}
+	l.mu.Lock()
+	if l.counts == nil {
+		l.counts = map[string]int{}
+	}
+	l.counts[op]++
+	l.mu.Unlock()
+	return l.Hook.run(Call{Op: op, Ref: ref}, func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return apply()
+	})
+}
+
+// Read answers the items at these addresses and the catalog's revision; it
+// counts as one operation however many there are.
+func (l *Ledger) Read(ctx context.Context, at []object.Ref, consistent bool) (map[object.Ref]object.Provenance, int64, error) {
+	var ref object.Ref
+	if len(at) == 1 {
+		ref = at[0]
+	}
+	var found map[object.Ref]object.Provenance
+	var revision int64
+	err := l.call(ctx, "ledger.read", ref, func() error {
+		found = make(map[object.Ref]object.Provenance, len(at))
+		for _, r := range at {
+			p, ok := l.items[r]
+			if !consistent && l.Stale != nil && l.Stale(r) {
+				if old, changed := l.previous[r]; changed {
+					p, ok = old, old.Revision != 0
+				}
+			}
+			if ok {
+				found[r] = p
+			}
+		}
+		revision = l.catalog.Revision
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return found, revision, nil
+}
+
+// Put replaces the revision p names, or a fact about an older write. What is
+// stored already is stored: repeating a Put whose answer was lost succeeds.
+func (l *Ledger) Put(ctx context.Context, at object.Ref, p object.Provenance) (int64, error) {
+	var revision int64
+	err := l.call(ctx, "ledger.put", at, func() error {
+		stored := l.items[at]
+		older := !stored.Dest.LastModified.IsZero() && stored.Dest.LastModified.Before(p.Dest.LastModified)
+		if stored.Revision != p.Revision && !older {
+			if stored.Revision > p.Revision && sameContent(stored, p) {
+				revision = stored.Revision
+				return nil
+			}
+			return premise("record", at)
+		}
+		p.Revision = stored.Revision + 1
+		p.Origin.Chain = slices.Clone(p.Origin.Chain)
+		p.Pending.Origin.Chain = slices.Clone(p.Pending.Origin.Chain)
+		l.set(at, p)
+		revision = p.Revision
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return revision, nil
+}
+
+// sameContent compares all but the revision. Times are compared as instants.
+func sameContent(a, b object.Provenance) bool {
+	a.Revision, b.Revision = 0, 0
+	return fingerprint(a) == fingerprint(b)
+}
+
+// Forget removes the item at this revision.
+func (l *Ledger) Forget(ctx context.Context, at object.Ref, revision int64) error {
+	return l.call(ctx, "ledger.forget", at, func() error {
+		stored, ok := l.items[at]
+		if !ok {
+			return nil
+		}
+		if stored.Revision != revision {
+			return premise("forget", at)
+		}
+		l.set(at, object.Provenance{})
+		return nil
+	})
+}
+
+// set stores p, or removes the item where p has no revision, and remembers
+// what was there for stale reads.
+func (l *Ledger) set(at object.Ref, p object.Provenance) {
+	if l.items == nil {
+		l.items = map[object.Ref]object.Provenance{}
+		l.previous = map[object.Ref]object.Provenance{}
+	}
+	l.previous[at] = l.items[at]
+	if p.Revision == 0 {
+		delete(l.items, at)
+		return
+	}
+	l.items[at] = p
+}
+
+func premise(op string, at object.Ref) error {
+	return &object.Error{
+		Class: object.Premise, Op: op, Ref: at,
+		Code: "ConditionalCheckFailedException", Err: errors.New("the conditional request failed"),
+	}
+}
+
+// Fail replaces the failure of this rule and source, and counts its attempts.
+func (l *Ledger) Fail(ctx context.Context, f object.Failure) error {
+	return l.call(ctx, "ledger.fail", f.Source, func() error {
+		if l.failures == nil {
+			l.failures = map[failureKey]object.Failure{}
+		}
+		k := failureKey{f.Rule, f.Source}
+		f.Attempts = l.failures[k].Attempts + 1
+		l.failures[k] = f
+		return nil
+	})
+}
+
+// Catalog answers the rules.
+func (l *Ledger) Catalog(ctx context.Context) (rule.Catalog, error) {
+	var c rule.Catalog
+	err := l.call(ctx, "catalog.read", object.Ref{}, func() error {
+		c = l.catalog
+		c.Rules = slices.Clone(c.Rules)
+		return nil
+	})
+	if err != nil {
+		return rule.Catalog{}, err
+	}
+	return c, nil
+}
+
+// SetCatalog replaces storage and rules at the next revision, which it
+// returns. It counts as no operation.
+func (l *Ledger) SetCatalog(c rule.Catalog) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.Revision = l.catalog.Revision + 1
+	l.catalog = c
+	return c.Revision
+}
+
+// SetPaused changes a rule's pause state.
+func (l *Ledger) SetPaused(ctx context.Context, name string, paused bool) error {
+	return l.call(ctx, "catalog.pause", object.Ref{}, func() error {
+		rules := slices.Clone(l.catalog.Rules)
+		i := slices.IndexFunc(rules, func(s rule.Stored) bool { return s.Rule.Name == name })
+		if i < 0 {
+			return &object.Error{Class: object.Permanent, Op: "pause", Code: "NotFound", Err: fmt.Errorf("rule %q: there is none of this name", name)}
+		}
+		if rules[i].Paused == paused {
+			return nil
+		}
+		rules[i].Paused = paused
+		rules[i].Revision++
+		l.catalog.Rules = rules
+		l.catalog.Revision++
+		return nil
+	})
+}
+
+// Deploy makes the deployed rules those of the configuration. Rules made
+// through the API stay, and no pause state changes.
+func (l *Ledger) Deploy(ctx context.Context, c rule.Config, now time.Time) error {
+	return l.call(ctx, "catalog.deploy", object.Ref{}, func() error {
+		stored := map[string]rule.Stored{}
+		for _, s := range l.catalog.Rules {
+			stored[s.Rule.Name] = s
+		}
+		var next []rule.Stored
+		var problems []error
+		for _, r := range c.Storage.Replication.Rules {
+			s, ok := stored[r.Name]
+			delete(stored, r.Name)
+			switch {
+			case !ok:
+				s = rule.Stored{Rule: r, Revision: 1, Deployed: true, CreatedAt: now}
+			case !s.Deployed:
+				problems = append(problems, fmt.Errorf("rule %q: made through the API", r.Name))
+			case !reflect.DeepEqual(s.Rule, r):
+				s.Rule = r
+				s.Revision++
+			}
+			next = append(next, s)
+		}
+		if len(problems) > 0 {
+			return &object.Error{Class: object.Permanent, Op: "deploy", Code: "RuleExists", Err: errors.Join(problems...)}
+		}
+		for _, s := range stored {
+			if !s.Deployed {
+				next = append(next, s)
+			}
+		}
+		slices.SortFunc(next, func(a, b rule.Stored) int { return cmp.Compare(a.Rule.Name, b.Rule.Name) })
+		storage := c.Storage
+		storage.Replication.Rules = nil
+		if l.catalog.Revision > 0 && reflect.DeepEqual(next, l.catalog.Rules) && reflect.DeepEqual(storage, l.catalog.Storage) {
+			return nil
+		}
+		l.catalog = rule.Catalog{Revision: l.catalog.Revision + 1, Storage: storage, Rules: next}
+		return nil
+	})
+}
+
+// Item is the provenance at an address, Revision 0 where there is none. It
+// counts as no operation.
+func (l *Ledger) Item(at object.Ref) object.Provenance {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.items[at]
+}
+
+// Items is a copy of all provenance. It counts as no operation.
+func (l *Ledger) Items() map[object.Ref]object.Provenance {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.items)
+}
+
+// Failures lists what was recorded, by rule and then source. It counts as no
+// operation.
+func (l *Ledger) Failures() []object.Failure {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.SortedFunc(maps.Values(l.failures), func(a, b object.Failure) int {
+		return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Source.String(), b.Source.String()))
+	})
+}
+
+// Counts says how often each operation was called, by the names of Call.Op,
+// whatever became of it.
+func (l *Ledger) Counts() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.counts)
+}
+
+// Fingerprint is equal for two ledgers that no later call can tell apart. It
+// does not cover counts.
+func (l *Ledger) Fingerprint() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := make([]string, 0, len(l.items)+len(l.failures)+1)
+	for at, p := range l.items {
+		lines = append(lines, at.String()+" "+fingerprint(p))
+	}
+	if l.Stale != nil {
+		for at, p := range l.previous {
+			lines = append(lines, "before "+at.String()+" "+fingerprint(p))
+		}
+	}
+	for k, f := range l.failures {
+		lines = append(lines, fmt.Sprintf("failure %s %s %s %d", k.rule, k.source, f.Code, f.Attempts))
+	}
+	slices.Sort(lines)
+	return fmt.Sprintf("catalog %d\n%s", l.catalog.Revision, strings.Join(lines, "\n"))
+}
+
+func fingerprint(p object.Provenance) string {
+	s, d, n := p.Source, p.Dest, p.Pending
+	return fmt.Sprintf("%d %q S[%q %d %q %q %q] D[%q %d %q] %s %t P[%q %d %q %s]",
+		p.Revision, p.Rule,
+		s.ETag, instant(s.LastModified), s.VersionID, s.Sequencer, s.RequestID,
+		d.ETag, instant(d.LastModified), d.VersionID,
+		fingerprintOrigin(p.Origin), p.Expired,
+		n.Holder, instant(n.Since), n.ETag, fingerprintOrigin(n.Origin))
+}
+
+func fingerprintOrigin(o object.Origin) string {
+	return fmt.Sprintf("O[%q %d %q]", o.Ref.String(), instant(o.LastModified), o.Chain)
+}
+
+// instant is the time in milliseconds, the ledger's precision; 0 for none.
+func instant(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
