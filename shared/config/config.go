@@ -1,0 +1,181 @@
+// Package config reads a function's environment, once, into a struct. What is
+// wrong with it is reported all at once, each variable by its name and with
+// what to do about it.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The environment variables, as the stack sets them.
+const (
+	RulesTable         = "RULES_TABLE"
+	ProvenanceTable    = "PROVENANCE_TABLE"
+	RunsTable          = "RUNS_TABLE"
+	EventsQueueURL     = "EVENTS_QUEUE_URL"
+	MaxReceives        = "MAX_RECEIVES"
+	VisibilityTimeout  = "VISIBILITY_TIMEOUT"
+	EmulatedConditions = "EMULATED_CONDITIONS"
+	MetricsNamespace   = "METRICS_NAMESPACE"
+	LogLevel           = "LOG_LEVEL"
+	functionName       = "AWS_LAMBDA_FUNCTION_NAME" // set by Lambda
+)
+
+// DefaultMetricsNamespace is where metrics go if nothing else is set.
+const DefaultMetricsNamespace = "BucketReplicator"
+
+// Replicate is the environment of functions/replicate.
+type Replicate struct {
+	Common
+	ProvenanceTable string
+	RunsTable       string
+	EventsQueueURL  string
+	// MaxReceives is the queue's maxReceiveCount: the delivery after which a
+	// message would go to the dead-letter queue. At least 2.
+	MaxReceives int
+	// VisibilityTimeout of the queue, whole seconds.
+	VisibilityTimeout time.Duration
+	Emulated          Conditions
+}
+
+// Provision is the environment of functions/provision.
+type Provision struct {
+	Common
+}
+
+// Common is what every function has.
+type Common struct {
+	RulesTable       string
+	MetricsNamespace string
+	LogLevel         slog.Level
+	// Function is the function's own name; empty outside Lambda.
+	Function string
+}
+
+// Conditions are destination conditions that the S3 endpoint ignores, so that
+// the adapter has to look, act, and look again. None on AWS.
+type Conditions struct {
+	Copy   bool // CopyObject's If-Match and If-None-Match
+	Delete bool // DeleteObject's If-Match
+}
+
+// ReadReplicate reads the environment through getenv, os.Getenv in a function.
+func ReadReplicate(getenv func(string) string) (Replicate, error) {
+	e := environment{getenv: getenv}
+	c := Replicate{
+		Common:            e.common(),
+		ProvenanceTable:   e.required(ProvenanceTable, "the name of the DynamoDB table of provenance"),
+		RunsTable:         e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
+		EventsQueueURL:    e.queueURL(EventsQueueURL),
+		MaxReceives:       e.integer(MaxReceives, 2, 1000, "the queue's maxReceiveCount"),
+		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the queue's visibility timeout in seconds")) * time.Second,
+		Emulated:          e.conditions(EmulatedConditions),
+	}
+	return c, e.err()
+}
+
+// ReadProvision reads the environment through getenv.
+func ReadProvision(getenv func(string) string) (Provision, error) {
+	e := environment{getenv: getenv}
+	c := Provision{Common: e.common()}
+	return c, e.err()
+}
+
+// environment reads variables and collects what is wrong with them. Its
+// methods take the name of a variable, and answer the zero value for one that
+// is wrong. Surrounding space never counts.
+type environment struct {
+	getenv   func(string) string
+	problems []error
+}
+
+func (e *environment) err() error {
+	if len(e.problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("environment: %w", errors.Join(e.problems...))
+}
+
+func (e *environment) problem(name, format string, args ...any) {
+	e.problems = append(e.problems, errors.New(name+" "+fmt.Sprintf(format, args...)))
+}
+
+func (e *environment) optional(name, otherwise string) string {
+	if v := strings.TrimSpace(e.getenv(name)); v != "" {
+		return v
+	}
+	return otherwise
+}
+
+// required takes what the variable is to be set to, for the message.
+func (e *environment) required(name, what string) string {
+	v := e.optional(name, "")
+	if v == "" {
+		e.problem(name, "is not set: set it to %s", what)
+	}
+	return v
+}
+
+func (e *environment) integer(name string, least, most int, what string) int {
+	v := e.required(name, what)
+	if v == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < least || n > most {
+		e.problem(name, "is %q: set it to %s, a whole number from %d to %d", v, what, least, most)
+		return 0
+	}
+	return n
+}
+
+func (e *environment) queueURL(name string) string {
+	const what = "the URL of the SQS queue"
+	v := e.required(name, what)
+	if v == "" {
+		return ""
+	}
+	u, err := url.Parse(v)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		e.problem(name, "is %q: set it to %s, not its name or ARN", v, what)
+		return ""
+	}
+	return v
+}
+
+func (e *environment) conditions(name string) Conditions {
+	var c Conditions
+	for part := range strings.SplitSeq(e.optional(name, ""), ",") {
+		switch strings.TrimSpace(part) {
+		case "":
+		case "copy":
+			c.Copy = true
+		case "delete":
+			c.Delete = true
+		default:
+			e.problem(name, "names %q: list copy, delete, both, or leave it empty on AWS", strings.TrimSpace(part))
+		}
+	}
+	return c
+}
+
+func (e *environment) common() Common {
+	c := Common{
+		RulesTable:       e.required(RulesTable, "the name of the DynamoDB table of rules"),
+		MetricsNamespace: e.optional(MetricsNamespace, DefaultMetricsNamespace),
+		Function:         e.optional(functionName, ""),
+	}
+	if len(c.MetricsNamespace) > 255 || strings.HasPrefix(c.MetricsNamespace, "AWS/") {
+		e.problem(MetricsNamespace, "is %q: CloudWatch takes up to 255 characters, not beginning with AWS/", c.MetricsNamespace)
+	}
+	if err := c.LogLevel.UnmarshalText([]byte(e.optional(LogLevel, "info"))); err != nil {
+		e.problem(LogLevel, "is %q: set it to debug, info, warn or error", e.optional(LogLevel, ""))
+	}
+	return c
+}

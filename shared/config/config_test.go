@@ -1,0 +1,118 @@
+package config_test
+
+import (
+	"log/slog"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"bucket-replicator/shared/config"
+)
+
+func environment() map[string]string {
+	return map[string]string{
+		"RULES_TABLE":              "rules",
+		"PROVENANCE_TABLE":         "provenance",
+		"RUNS_TABLE":               "runs",
+		"EVENTS_QUEUE_URL":         "https://sqs.eu-central-1.amazonaws.com/111122223333/events",
+		"MAX_RECEIVES":             "5",
+		"VISIBILITY_TIMEOUT":       "360",
+		"AWS_LAMBDA_FUNCTION_NAME": "replicate",
+	}
+}
+
+func lookup(env map[string]string) func(string) string {
+	return func(name string) string { return env[name] }
+}
+
+func TestReplicateReadsItsEnvironment(t *testing.T) {
+	got, err := config.ReadReplicate(lookup(environment()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Replicate{
+		Common: config.Common{
+			RulesTable:       "rules",
+			MetricsNamespace: "BucketReplicator",
+			LogLevel:         slog.LevelInfo,
+			Function:         "replicate",
+		},
+		ProvenanceTable:   "provenance",
+		RunsTable:         "runs",
+		EventsQueueURL:    "https://sqs.eu-central-1.amazonaws.com/111122223333/events",
+		MaxReceives:       5,
+		VisibilityTimeout: 6 * time.Minute,
+	}
+	if got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestOptionalVariables(t *testing.T) {
+	env := environment()
+	env["METRICS_NAMESPACE"] = "Ours"
+	env["LOG_LEVEL"] = "debug"
+	env["EMULATED_CONDITIONS"] = "copy, delete"
+	got, err := config.ReadReplicate(lookup(env))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.MetricsNamespace != "Ours" || got.LogLevel != slog.LevelDebug {
+		t.Errorf("namespace %q, level %v", got.MetricsNamespace, got.LogLevel)
+	}
+	if want := (config.Conditions{Copy: true, Delete: true}); got.Emulated != want {
+		t.Errorf("emulated %+v, want %+v", got.Emulated, want)
+	}
+}
+
+func TestEveryMissingVariableIsNamedAtOnce(t *testing.T) {
+	_, err := config.ReadReplicate(func(string) string { return " " })
+	if err == nil {
+		t.Fatal("an empty environment was accepted")
+	}
+	for _, name := range []string{
+		"RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "EVENTS_QUEUE_URL", "MAX_RECEIVES", "VISIBILITY_TIMEOUT",
+	} {
+		if n := strings.Count(err.Error(), name+" is not set: set it to "); n != 1 {
+			t.Errorf("%s is reported %d times, want once, in:\n%v", name, n, err)
+		}
+	}
+	if got := strings.Count(err.Error(), " is not set"); got != 6 {
+		t.Errorf("%d problems, want 6:\n%v", got, err)
+	}
+
+	_, err = config.ReadProvision(func(string) string { return "" })
+	if err == nil || !strings.Contains(err.Error(), "RULES_TABLE is not set") {
+		t.Errorf("provision without a table: %v", err)
+	}
+}
+
+func TestWrongValuesAreNamedWithWhatToSet(t *testing.T) {
+	tests := map[string]struct{ name, value, says string }{
+		"one receive leaves none to record on":   {"MAX_RECEIVES", "1", "from 2 to 1000"},
+		"receives in words":                      {"MAX_RECEIVES", "five", "from 2 to 1000"},
+		"a Go duration where seconds belong":     {"VISIBILITY_TIMEOUT", "6m", "in seconds"},
+		"a visibility of more than twelve hours": {"VISIBILITY_TIMEOUT", "43201", "from 1 to 43200"},
+		"a queue by its name":                    {"EVENTS_QUEUE_URL", "events", "not its name or ARN"},
+		"a queue by its ARN":                     {"EVENTS_QUEUE_URL", "arn:aws:sqs:eu-central-1:111122223333:events", "not its name or ARN"},
+		"a condition nobody knows":               {"EMULATED_CONDITIONS", "copy,put", `names "put"`},
+		"a namespace of AWS":                     {"METRICS_NAMESPACE", "AWS/Lambda", "not beginning with AWS/"},
+		"a level nobody knows":                   {"LOG_LEVEL", "loud", "debug, info, warn or error"},
+	}
+	for situation, test := range tests {
+		t.Run(situation, func(t *testing.T) {
+			env := maps.Clone(environment())
+			env[test.name] = test.value
+			_, err := config.ReadReplicate(lookup(env))
+			if err == nil {
+				t.Fatalf("%s=%q was accepted", test.name, test.value)
+			}
+			for _, part := range []string{test.name, test.says} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("the error does not say %q:\n%v", part, err)
+				}
+			}
+		})
+	}
+}
