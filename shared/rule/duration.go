@@ -11,44 +11,47 @@ import (
 // sum of these from large to small: "1d12h".
 type Duration time.Duration
 
-// ParseDuration reads the written form. Days are 24 hours. Negative spans, and
-// those that do not fit, are errors.
+// ParseDuration reads the written form. Days are 24 hours, and come first.
+// Negative spans, and those that do not fit, are errors.
 func ParseDuration(s string) (Duration, error) {
-	days, rest := "", s
-	if i := strings.IndexByte(s, 'd'); i >= 0 {
-		days, rest = s[:i], s[i+1:]
+	refused := fmt.Errorf("%q is not a duration such as 30s, 15m, 24h or 7d", s)
+	days, rest, hasDays := strings.Cut(s, "d")
+	if !hasDays {
+		days, rest = "0", s
 	}
-	var d time.Duration
-	if days != "" {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil || n > 36500 {
-			return 0, fmt.Errorf("%q is not a duration such as 30s, 15m, 24h or 7d", s)
-		}
-		d = time.Duration(n) * 24 * time.Hour
+	n, err := strconv.ParseUint(days, 10, 16)
+	if err != nil || n > maxDays {
+		return 0, refused
 	}
-	if rest != "" || days == "" {
-		r, err := time.ParseDuration(rest)
-		if err != nil || r < 0 || d+r < d {
-			return 0, fmt.Errorf("%q is not a duration such as 30s, 15m, 24h or 7d", s)
-		}
-		d += r
+	d := time.Duration(n) * day
+	if hasDays && rest == "" {
+		return Duration(d), nil
 	}
-	return Duration(d), nil
+	r, err := time.ParseDuration(rest)
+	if err != nil || strings.ContainsAny(rest, "+-") || d+r < d {
+		return 0, refused
+	}
+	return Duration(d + r), nil
 }
 
-// String is the shortest written form, which ParseDuration reads back.
+const (
+	day     = 24 * time.Hour
+	maxDays = 36_500 // a time.Duration ends at 292 years
+)
+
+// String is the written form in as few units as it takes: 90m is "1h30m", a day
+// "24h", and more whole days "2d". ParseDuration reads it back.
 func (d Duration) String() string {
 	t := time.Duration(d)
-	const day = 24 * time.Hour
-	if t >= day && t%day == 0 && t/day != 1 {
+	if t > day && t <= maxDays*day && t%day == 0 {
 		return fmt.Sprintf("%dd", t/day)
 	}
 	s := t.String()
 	if strings.HasSuffix(s, "m0s") {
-		s = s[:len(s)-2]
+		s = strings.TrimSuffix(s, "0s")
 	}
 	if strings.HasSuffix(s, "h0m") {
-		s = s[:len(s)-2]
+		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
 }
@@ -56,9 +59,11 @@ func (d Duration) String() string {
 // MarshalText is String.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText is ParseDuration.
+// UnmarshalText is ParseDuration. It leaves d alone where the text is refused.
 func (d *Duration) UnmarshalText(b []byte) error {
 	v, err := ParseDuration(string(b))
-	*d = v
+	if err == nil {
+		*d = v
+	}
 	return err
 }
