@@ -17,8 +17,8 @@ type Provenance struct {
 	Rule   string
 	Source Source
 	Dest   Dest
-	// Origin is the object that a person wrote, where Source was itself a
-	// replica. Zero where Source is the origin.
+	// Origin is the object that a person wrote. It is Source itself unless
+	// that was a replica too. Never zero where a write of ours landed.
 	Origin Origin
 	// Expired remembers that a lifecycle rule removed the source and that the
 	// replica was kept on purpose.
@@ -52,6 +52,12 @@ type Origin struct {
 	Chain []Bucket
 }
 
+// Through is the origin of a copy of this content made from bucket b.
+func (o Origin) Through(b Bucket) Origin {
+	o.Chain = append(slices.Clip(o.Chain), b)
+	return o
+}
+
 // Passed reports whether content of this origin has been in bucket b.
 func (o Origin) Passed(b Bucket) bool { return slices.Contains(o.Chain, b) }
 
@@ -63,6 +69,15 @@ type Pending struct {
 	Since  time.Time
 	ETag   string // of the source, thus expected of the replica; a hint only
 	Origin Origin // never zero while Holder is set
+}
+
+// Explains reports whether the object found at the address looks like the write
+// that the lease was taken for: its tag, at its time. That is good enough to
+// recognise an echo and an origin, and never to own the object. ttl bounds how
+// long such a write can take, and how far clocks may be apart.
+func (p Pending) Explains(d State, ttl time.Duration) bool {
+	return p.Holder != "" && d.Presence == Present && p.ETag == d.ETag &&
+		d.LastModified.Sub(p.Since).Abs() < ttl
 }
 
 // Held reports whether somebody holds the lease, and took it less than ttl ago.
@@ -87,22 +102,46 @@ func (p Provenance) Describes(d State) bool {
 	return p.Dest.LastModified.Equal(d.LastModified)
 }
 
-// Carries reports whether the write p speaks of already holds what the change
-// reports, so that a duplicate or an older event is finished without a look.
+// Reflects reports whether the source found now is what was copied: the same
+// tag, and not written again since.
+func (s Source) Reflects(found State) bool {
+	return found.Presence == Present && s.ETag == found.ETag && !found.LastModified.After(s.LastModified)
+}
+
+// OriginOf is where the content of the object found at an address comes from,
+// by what the ledger holds for that address: a write of ours, one that was on
+// its way when its worker died, or else the object itself, written by a person.
+func (p Provenance) OriginOf(at Ref, found State, ttl time.Duration) Origin {
+	switch {
+	case p.Describes(found):
+		return p.Origin
+	case p.Pending.Explains(found, ttl):
+		return p.Pending.Origin
+	default:
+		return Origin{Ref: at, LastModified: found.LastModified}
+	}
+}
+
+// Carries reports whether the write p speaks of already holds what the creation
+// c reports, so that a duplicate or an older event is finished without a look.
 // Where neither a version, a request nor a sequencer can tell, an event that
-// names the same content and is not younger than what was copied is carried.
+// names the same content and is not younger than what was copied is carried. An
+// equal sequencer proves nothing: some senders have a constant one.
 func (p Provenance) Carries(c Change) bool {
 	if !p.Landed() {
 		return false
 	}
 	s := p.Source
+	same := c.ETag == s.ETag
 	switch {
-	case c.VersionID != "" && c.VersionID == s.VersionID,
-		c.RequestID != "" && c.RequestID == s.RequestID:
+	case same && c.VersionID != "" && c.VersionID == s.VersionID,
+		same && c.RequestID != "" && c.RequestID == s.RequestID:
 		return true
-	case c.Sequencer != "" && s.Sequencer != "":
-		return Newer(s.Sequencer, c.Sequencer)
+	case Newer(s.Sequencer, c.Sequencer):
+		return true
+	case Newer(c.Sequencer, s.Sequencer):
+		return false
 	default:
-		return c.ETag == s.ETag && !c.Time.After(s.LastModified)
+		return same && !c.Time.After(s.LastModified)
 	}
 }

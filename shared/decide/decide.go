@@ -1,0 +1,247 @@
+// Package decide holds the decision of the whole product: given what a rule
+// says, what is at the source, what is at the destination, and what we know of
+// our own last write there, what is to be done. It is one pure function, called
+// by the event path and by the reconcile walk alike, so both give the same
+// answer for the same object. The table it implements is on the design page
+// "What must be true".
+package decide
+
+import (
+	"fmt"
+	"time"
+
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
+)
+
+// Input is everything the decision depends on. The states are what somebody
+// saw, or what is assumed and will be proven by the conditions of the write;
+// an error is neither, and has no place here.
+type Input struct {
+	Rule *rule.Active
+	// Excluded and Outranked are what rule.Match said of the source's key.
+	Excluded  bool
+	Outranked bool
+	// Rival ranks the rule that Base names against Rule.
+	Rival rule.Rank
+
+	From, To     object.Ref
+	Source, Dest object.State
+	// Base is the ledger's item at To, SourceBase the one at From; zero where
+	// there is none.
+	Base, SourceBase object.Provenance
+	// Mirrored: the rule that SourceBase names copies from To to From, so that
+	// the source was a replica of the destination.
+	Mirrored bool
+
+	// Cause of the source's absence, as the event told it.
+	Cause object.Cause
+	// Touched: a change of the source that shows neither in its tag nor in its
+	// time, as a change of its object tags.
+	Touched bool
+	// LeaseTTL bounds how long a write that was announced by a lease may take.
+	LeaseTTL time.Duration
+}
+
+// Action is what is to be done.
+type Action uint8
+
+const (
+	// Look: the states given do not suffice. Nobody may act on this.
+	Look Action = iota
+	// Skip: nothing is written anywhere (but see Plan.Remember).
+	Skip
+	// Copy the source over the destination, under both conditions.
+	Copy
+	// Delete the destination, if it is still what was seen. On a versioned
+	// bucket this puts a delete marker.
+	Delete
+	// Forget the ledger's item: neither side has the object.
+	Forget
+	// Park until the source can be read again.
+	Park
+)
+
+var actions = [...]string{"look", "skip", "copy", "delete", "forget", "park"}
+
+func (a Action) String() string {
+	if int(a) < len(actions) {
+		return actions[a]
+	}
+	return fmt.Sprintf("action %d", uint8(a))
+}
+
+// Reason says why, in the words that metrics, run totals and the API use.
+type Reason string
+
+// Why nothing is done.
+const (
+	Excluded      Reason = "excluded"       // outside the rule's prefix, globs, tags or sizes, or a directory marker
+	Existing      Reason = "existing"       // older than the rule, which takes only newer ones
+	LowerPriority Reason = "lower_priority" // a rule of higher priority owns the destination key
+	Echo          Reason = "echo"           // a replica whose content already passed the destination's bucket
+	Archived      Reason = "archived"       // must be restored before it can be read
+	DeletedThere  Reason = "deleted_there"  // deleted on the other side of a pair, which is not undone
+	InSync        Reason = "in_sync"        // the destination holds our copy of this very source
+	Identical     Reason = "identical"      // not ours, but the same content and no older
+	DestNewer     Reason = "dest_newer"     // not ours, and written later
+	DestExists    Reason = "dest_exists"    // the rule never overwrites
+	DeletesOff    Reason = "deletes_off"    // the source is gone; the rule keeps replicas
+	NotOurs       Reason = "not_ours"       // the source is gone; we did not write what is there, or somebody changed it
+	Lifecycle     Reason = "lifecycle"      // a lifecycle rule removed the source; the rule keeps replicas then
+	Paused        Reason = "paused"         // the rule is paused; resuming it starts a full run
+)
+
+// Why something is done.
+const (
+	Missing  Reason = "missing"  // the destination has no such object
+	Changed  Reason = "changed"  // the source moved on since our copy
+	Newer    Reason = "newer"    // the source is newer than a foreign object
+	Forced   Reason = "forced"   // the rule lets the source win
+	Priority Reason = "priority" // takes over from a rule of lower priority
+	Removed  Reason = "removed"  // the source is gone, and what is there is ours
+	Gone     Reason = "gone"     // neither side has it
+)
+
+// Plan is the decision.
+type Plan struct {
+	Action Action
+	Reason Reason
+	// DestETag is the tag that the destination must still have when the
+	// write arrives. Empty on a Copy: it must not exist.
+	DestETag string
+	// Origin is what a Copy's provenance will say.
+	Origin object.Origin
+	// Remember asks that the ledger keeps the reason of this Skip: the
+	// source was removed by a lifecycle rule, which no later look can tell.
+	Remember bool
+}
+
+// Decide is the three-way decision. It never acts on an unknown state: with one
+// of the two sides not looked at it answers Look, unless the rule alone decides.
+func Decide(in Input) Plan {
+	if in.Excluded {
+		return skip(Excluded)
+	}
+	if in.Outranked {
+		return skip(LowerPriority)
+	}
+	if in.Source.Presence == object.Unknown || in.Dest.Presence == object.Unknown {
+		return Plan{Action: Look}
+	}
+	if in.Source.Presence == object.Present {
+		return present(in)
+	}
+	return gone(in)
+}
+
+// present decides for a source that is there.
+func present(in Input) Plan {
+	r, s, d := in.Rule, in.Source, in.Dest
+	held := in.Base.Describes(d)
+	ours := held && in.Base.Rule == r.Name
+	origin := in.SourceBase.OriginOf(in.From, s, in.LeaseTTL)
+
+	switch {
+	case !r.Admits(s):
+		return skip(Excluded)
+	case !r.ExistingObjects && s.LastModified.Before(r.Since):
+		return skip(Existing)
+	case held && in.Rival == rule.Higher:
+		return skip(LowerPriority)
+	case origin.Passed(in.To.Bucket):
+		return skip(Echo)
+	}
+
+	reflected := in.Base.Rule == r.Name && in.Base.Source.Reflects(s) && !in.Touched
+	var why Reason
+	switch {
+	case d.Presence == object.Hidden && reflected && r.OppositeMarkers:
+		return skip(DeletedThere)
+	case d.Presence.Gone():
+		why = Missing
+	case ours && reflected:
+		return skip(InSync)
+	case r.Conflict == rule.SkipIfDestExists && in.Rival != rule.Lower:
+		return skip(DestExists)
+	case ours:
+		why = Changed
+	default:
+		if why = contest(in, held, origin); why != Newer && why != Forced && why != Priority {
+			return skip(why)
+		}
+	}
+	if s.Archived {
+		return Plan{Action: Park, Reason: Archived}
+	}
+	return Plan{Action: Copy, Reason: why, DestETag: etag(d), Origin: origin.Through(in.From.Bucket)}
+}
+
+// contest decides between a source and a destination that is not ours; held
+// says that it is some other rule's. It compares the times at which people
+// wrote, not those of copies: else an older write could beat a newer one by
+// taking the longer way round a ring.
+func contest(in Input, held bool, origin object.Origin) Reason {
+	s, d := in.Source, in.Dest
+	newer := origin.LastModified.After(in.Base.OriginOf(in.To, d, in.LeaseTTL).LastModified)
+	switch {
+	case held && in.Rival == rule.Lower:
+		return Priority
+	case sameContent(s, d) && !newer:
+		return Identical
+	case in.Rule.Conflict == rule.SourceWins:
+		return Forced
+	case newer:
+		return Newer
+	default:
+		return DestNewer
+	}
+}
+
+// gone decides for a source that is absent or hidden by a delete marker.
+func gone(in Input) Plan {
+	r, d := in.Rule, in.Dest
+	ours := in.Base.Rule == r.Name && in.Base.Describes(d)
+	expired := (in.Cause == object.ByLifecycle || in.Base.Expired) && !r.ReplicateLifecycleDeletes
+	marks := r.DeleteMarkers && in.Source.Presence == object.Hidden && d.VersionID != ""
+
+	switch {
+	case d.Presence.Gone():
+		return Plan{Action: Forget, Reason: Gone}
+	case !r.ReplicateDeletes && !marks:
+		return skip(DeletesOff)
+	case !ours && !(marks && twin(in)):
+		return skip(NotOurs)
+	case expired:
+		return Plan{Action: Skip, Reason: Lifecycle, Remember: ours && !in.Base.Expired}
+	default:
+		return Plan{Action: Delete, Reason: Removed, DestETag: d.ETag}
+	}
+}
+
+// twin reports whether the destination is the very object that the hidden
+// source was a replica of: then a delete on one side of a pair reaches the
+// other, as a marker that anybody can undo.
+func twin(in Input) bool {
+	was := in.SourceBase.Source
+	return in.Mirrored && in.SourceBase.Landed() && was.Reflects(in.Dest)
+}
+
+// sameContent is true only where it is certain: tags of encrypted or multipart
+// objects differ for the same bytes, which proves nothing.
+func sameContent(s, d object.State) bool {
+	if s.Size != d.Size {
+		return false
+	}
+	return s.ETag == d.ETag || s.Checksum != "" && s.Checksum == d.Checksum
+}
+
+// etag is the condition that a write over d carries.
+func etag(d object.State) string {
+	if d.Presence != object.Present {
+		return ""
+	}
+	return d.ETag
+}
+
+func skip(why Reason) Plan { return Plan{Action: Skip, Reason: why} }

@@ -1,0 +1,30 @@
+package replicate
+
+// advice says in one sentence what to do about a failure with this code.
+func advice(code string) string {
+	if a, ok := advices[code]; ok {
+		return a
+	}
+	return "Look the code up in the S3 documentation; the next full run tries again."
+}
+
+// advices by the codes of S3, KMS and our own.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+var advices = map[string]string{
+	"AccessDenied":                         "Let the function's role read the source object and write the destination: check both bucket policies, the KMS key policies, and Object Lock on the destination.",
+	"AllAccessDisabled":                    "AWS disabled all access to this object or account: contact AWS Support.",
+	"NoSuchBucket":                         "Create the bucket, or correct its name in the configuration and deploy.",
+	"KMS.DisabledException":                "Enable the KMS key that encrypts the source or the destination.",
+	"KMS.NotFoundException":                "Name an existing KMS key in the rule's sse.kms_key, and let the function's role use it.",
+	"KMS.AccessDenied":                     "Let the function's role use the KMS keys of both buckets: kms:Decrypt for the source, kms:GenerateDataKey for the destination.",
+	"InvalidObjectState":                   "Restore the object from its archive; it is copied when the restore completes.",
+	"KeyTooLongError":                      "Shorten the rule's destination prefix or the object's key: a key has at most 1,024 bytes.",
+	"TooLargeForOneCopy":                   "The object is larger than 5 GiB, which one copy cannot move: copy it by parts by hand until large objects are supported.",
+	"CrossBackendCopy":                     "Source and destination are on different endpoints, between which no server can copy: use buckets of one endpoint until streaming is supported.",
+	"InvalidRequest":                       "The object cannot be copied as it is: objects encrypted with a customer's key (SSE-C) are not replicated.",
+	"MethodNotAllowed":                     "The destination refuses this write: check its Object Lock and its policy.",
+	"ObjectLockConfigurationNotFoundError": "Switch Object Lock on for the destination bucket.",
+	"Contended":                            "The object kept changing while it was copied; it is tried again by itself.",
+	"SlowDown":                             "The bucket takes no more requests for now; it is tried again by itself.",
+	"Internal":                             "Read the error and the function's log; it is tried again by itself.",
+}

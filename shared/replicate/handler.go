@@ -1,0 +1,255 @@
+package replicate
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"bucket-replicator/shared/event"
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/telemetry"
+)
+
+const (
+	// reserve is kept before the function's deadline to record failures and
+	// to give the rest of the batch back.
+	reserve = 5 * time.Second
+	// firstBackoff doubles with every delivery up to lastBackoff.
+	firstBackoff = 5 * time.Second
+	lastBackoff  = 15 * time.Minute
+	// firstDeferral doubles with every deferral up to lastDeferral. Recording
+	// takes milliseconds; a lease lives for minutes.
+	firstDeferral = 2 * time.Second
+	lastDeferral  = time.Minute
+	// maxDeferrals bounds how long a message waits for others at no cost. By
+	// then any lease has ended, and waiting on becomes a try.
+	maxDeferrals = 30
+	// undecodableBackoff hurries a message that no try can decode to the DLQ.
+	undecodableBackoff = time.Second
+	// retryAfter is when a recorded failure is tried again.
+	retryAfter = 15 * time.Minute
+)
+
+// Handler takes the batches of the events queue. A message is finished when
+// every rule it concerns has come to an end with it: replicated, skipped, or
+// failed and recorded. Everything else is given back, so nothing is lost; what
+// cannot be decoded, and what crashes, ends in the dead-letter queue as it came.
+type Handler struct {
+	Replicator *Replicator
+	Ledger     Ledger
+	Queue      Queue
+	Metrics    *telemetry.Metrics
+	Log        *slog.Logger
+	Now        func() time.Time
+	// Jitter answers a number in [0, 1).
+	Jitter func() float64
+	// MaxReceives is the queue's maxReceiveCount: a delivery that is the last
+	// one records a transient failure instead of giving it back.
+	MaxReceives int
+}
+
+// delivery is one message of a batch, on its way to its end.
+type delivery struct {
+	event.Message
+	outcomes []Outcome
+	err      error // the message could not be worked on at all
+	bad      error // it cannot be decoded
+}
+
+// Handle works on one batch and answers which messages are to be delivered
+// again. The answer's list is never nil: some pollers take that for a failure.
+func (h *Handler) Handle(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error) {
+	deliveries := h.replicate(ctx, event.Messages(batch))
+	response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
+	for _, d := range deliveries {
+		if !h.settle(ctx, d) {
+			response.BatchItemFailures = append(response.BatchItemFailures,
+				events.SQSBatchItemFailure{ItemIdentifier: d.ID})
+		}
+	}
+	if err := h.Metrics.Flush(); err != nil {
+		h.Log.ErrorContext(ctx, "metrics", "error", err)
+	}
+	return response, nil
+}
+
+// replicate decodes the messages and replicates their changes, all at once.
+func (h *Handler) replicate(ctx context.Context, messages []event.Message) []*delivery {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
+		defer cancel()
+	}
+	deliveries := make([]*delivery, len(messages))
+	var work []Work
+	var owner []*delivery
+	for i, m := range messages {
+		d := &delivery{Message: m}
+		deliveries[i] = d
+		var decoded event.Result
+		if decoded, d.bad = event.Decode(m.Body, object.AWS); d.bad != nil {
+			continue
+		}
+		for _, name := range decoded.Dropped {
+			h.Metrics.Count(telemetry.EventsDropped, 1)
+			h.Log.InfoContext(ctx, "dropped", "event", name, "message", m.ID)
+		}
+		for _, c := range decoded.Changes {
+			if c.Kind == object.Irrelevant {
+				h.Metrics.Count(telemetry.EventsDropped, 1)
+				continue
+			}
+			work = append(work, Work{Change: c, Message: m.ID, Patient: m.Deferrals > 0})
+			owner = append(owner, d)
+		}
+	}
+	if len(work) == 0 {
+		return deliveries
+	}
+	outcomes, err := h.tried(ctx, work)
+	for i, d := range owner {
+		if err != nil {
+			d.err = err
+			continue
+		}
+		d.outcomes = append(d.outcomes, outcomes[i]...)
+	}
+	return deliveries
+}
+
+// tried is Replicate, with a panic outside any one object turned into an error.
+func (h *Handler) tried(ctx context.Context, work []Work) (outcomes [][]Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return h.Replicator.Replicate(ctx, work)
+}
+
+// settle reports each outcome and brings the message to its end. It answers
+// false where the message is to be delivered again.
+func (h *Handler) settle(ctx context.Context, d *delivery) bool {
+	last := d.Received >= h.MaxReceives
+	switch {
+	case d.bad != nil:
+		h.Metrics.Count(telemetry.MessagesUndecodable, 1)
+		h.Log.ErrorContext(ctx, "undecodable", "message", d.ID, "received", d.Received, "error", d.bad)
+		return h.giveBack(ctx, d, undecodableBackoff)
+	case d.err != nil:
+		h.Log.ErrorContext(ctx, "not tried", "message", d.ID, "received", d.Received, "error", d.err)
+		return h.giveBack(ctx, d, h.backoff(d.Received))
+	}
+	done, deferred := true, false
+	for _, o := range d.outcomes {
+		if o.Result == Retried && last {
+			o.Result = Failed
+		}
+		if o.Result == Failed && !h.recordFailure(ctx, &o) {
+			o.Result = Retried
+		}
+		done = done && o.Result != Retried && o.Result != Crashed
+		deferred = deferred || o.Result == Deferred
+		h.report(ctx, d, o)
+	}
+	switch {
+	case !done:
+		return h.giveBack(ctx, d, h.backoff(d.Received))
+	case deferred && d.Deferrals >= maxDeferrals:
+		return h.giveBack(ctx, d, lastDeferral)
+	case deferred:
+		return h.putBack(ctx, d)
+	default:
+		return true
+	}
+}
+
+// recordFailure keeps the failure where people find it. A failure that cannot
+// be recorded is not finished.
+func (h *Handler) recordFailure(ctx context.Context, o *Outcome) bool {
+	now := h.Now()
+	f := object.Failure{
+		Rule: o.Rule, Source: o.Source, Dest: o.Dest, OccurredAt: now,
+		Code: object.CodeOf(o.Err), Message: o.Err.Error(), Advice: advice(object.CodeOf(o.Err)),
+	}
+	if object.ClassOf(o.Err) != object.Permanent {
+		f.RetryAt = now.Add(retryAfter)
+	}
+	if err := h.Ledger.Fail(ctx, f); err != nil {
+		o.Err = fmt.Errorf("%w (and the failure could not be recorded: %w)", o.Err, err)
+		return false
+	}
+	return true
+}
+
+// putBack sends the message again as a new one, for this is no try. The old one
+// is finished only when the new one is safe.
+func (h *Handler) putBack(ctx context.Context, d *delivery) bool {
+	if err := h.Queue.Defer(ctx, d.Message, doubled(firstDeferral, d.Deferrals, lastDeferral)); err != nil {
+		h.Log.WarnContext(ctx, "defer", "message", d.ID, "error", err)
+		return h.giveBack(ctx, d, h.backoff(d.Received))
+	}
+	h.Metrics.Count(telemetry.MessagesDeferred, 1)
+	return true
+}
+
+// giveBack has the message delivered again after delay, or after the queue's
+// own visibility timeout where that cannot be set.
+func (h *Handler) giveBack(ctx context.Context, d *delivery, delay time.Duration) bool {
+	if err := h.Queue.Backoff(ctx, d.Message, delay); err != nil {
+		h.Log.WarnContext(ctx, "backoff", "message", d.ID, "error", err)
+	}
+	return false
+}
+
+// backoff is the delay before delivery number received+1: doubling, half of it
+// random, so that a storm does not come back in step.
+func (h *Handler) backoff(received int) time.Duration {
+	d := doubled(firstBackoff, received-1, lastBackoff)
+	return d/2 + time.Duration(h.Jitter()*float64(d/2))
+}
+
+func doubled(first time.Duration, times int, most time.Duration) time.Duration {
+	return min(first<<min(max(times, 0), 20), most)
+}
+
+// report writes the log line and the metrics of one outcome.
+func (h *Handler) report(ctx context.Context, d *delivery, o Outcome) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("result", string(o.Result)),
+		slog.String("rule", o.Rule),
+		slog.String("bucket", o.Source.Bucket.String()),
+		slog.String("key", o.Source.Key),
+		slog.String("dest_bucket", o.Dest.Bucket.String()),
+		slog.String("dest_key", o.Dest.Key),
+	}
+	if o.Reason != "" {
+		attrs = append(attrs, slog.String("reason", string(o.Reason)))
+	}
+	switch o.Result {
+	case Copied:
+		h.Metrics.Count(telemetry.ObjectsCopied, 1, telemetry.Rule, o.Rule)
+		h.Metrics.Count(telemetry.BytesCopied, float64(o.Bytes), telemetry.Rule, o.Rule)
+		h.Metrics.Observe(telemetry.ReplicationLatency, o.Latency.Seconds(), telemetry.Rule, o.Rule)
+		attrs = append(attrs, slog.Int64("bytes", o.Bytes), slog.Float64("seconds", o.Latency.Seconds()))
+	case Deleted:
+		h.Metrics.Count(telemetry.ObjectsDeleted, 1, telemetry.Rule, o.Rule)
+	case Skipped, Parked:
+		h.Metrics.Count(telemetry.ObjectsSkipped, 1, telemetry.Rule, o.Rule, telemetry.Reason, string(o.Reason))
+	case Failed:
+		level = slog.LevelError
+		h.Metrics.Count(telemetry.ObjectsFailed, 1, telemetry.Rule, o.Rule, telemetry.Code, object.CodeOf(o.Err))
+	case Retried, Crashed:
+		level = slog.LevelWarn
+	}
+	if o.Err != nil {
+		attrs = append(attrs, slog.String("code", object.CodeOf(o.Err)), slog.String("error", o.Err.Error()))
+	}
+	attrs = append(attrs, slog.String("message", d.ID), slog.Int("received", d.Received))
+	h.Log.LogAttrs(ctx, level, "outcome", attrs...)
+}

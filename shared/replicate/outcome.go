@@ -1,0 +1,34 @@
+package replicate
+
+import (
+	"time"
+
+	"bucket-replicator/shared/decide"
+	"bucket-replicator/shared/object"
+)
+
+// Result says how one change ended for one rule.
+type Result string
+
+// The results.
+const (
+	Copied   Result = "copied"
+	Deleted  Result = "deleted"
+	Skipped  Result = "skipped"  // Reason says why
+	Parked   Result = "parked"   // until a restore completes
+	Deferred Result = "deferred" // somebody else is at it: put back, which is no try
+	Retried  Result = "retried"  // a transient error: back to the queue
+	Failed   Result = "failed"   // recorded; finished for the queue
+	Crashed  Result = "crashed"  // a defect: back to the queue, and to the DLQ in the end
+)
+
+// Outcome is what became of one change for one rule.
+type Outcome struct {
+	Rule         string // empty where no rule concerns the object
+	Source, Dest object.Ref
+	Result       Result
+	Reason       decide.Reason
+	Bytes        int64         // copied
+	Latency      time.Duration // from the event to the replica, where copied
+	Err          error         // where Retried or Failed
+}

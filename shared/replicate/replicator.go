@@ -1,0 +1,165 @@
+package replicate
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
+)
+
+// concurrency bounds how many objects of one batch are worked on at a time.
+const concurrency = 16
+
+// Replicator brings destinations up to date after changes of their sources. It
+// may be used concurrently.
+type Replicator struct {
+	objects  Objects
+	ledger   Ledger
+	catalogs Catalogs
+	now      func() time.Time
+	leaseTTL time.Duration
+
+	mu       sync.Mutex
+	rules    *rule.Set // compiled from the catalog at revision
+	revision int64
+}
+
+// New makes a Replicator. A lease older than leaseTTL belongs to a worker that
+// died: it must not be shorter than the time after which the queue shows a
+// message again.
+func New(objects Objects, ledger Ledger, catalogs Catalogs, now func() time.Time, leaseTTL time.Duration) *Replicator {
+	return &Replicator{objects: objects, ledger: ledger, catalogs: catalogs, now: now, leaseTTL: leaseTTL}
+}
+
+// Work is one change to replicate, and the message it came in.
+type Work struct {
+	Change  object.Change
+	Message string // unique, and the same in every delivery
+	Patient bool   // the message was put back before to wait for others
+}
+
+// Replicate converges everything that the changes concern. It reads the ledger
+// once for all of them, and works on different objects concurrently and on one
+// object in order. The outcomes of each Work, one per rule, come in the order
+// of the work. An error means that nothing was tried: the rules or the ledger
+// could not be read.
+func (r *Replicator) Replicate(ctx context.Context, work []Work) ([][]Outcome, error) {
+	rules, matches, items, err := r.prepare(ctx, work)
+	if err != nil {
+		return nil, err
+	}
+	queues := make(map[object.Ref][]int) // the work on one source object, in order
+	var order []object.Ref
+	for i, w := range work {
+		if queues[w.Change.Ref] == nil {
+			order = append(order, w.Change.Ref)
+		}
+		queues[w.Change.Ref] = append(queues[w.Change.Ref], i)
+	}
+	outcomes := make([][]Outcome, len(work))
+	var group errgroup.Group
+	group.SetLimit(concurrency)
+	for _, ref := range order {
+		group.Go(func() error {
+			for nth, i := range queues[ref] {
+				for _, m := range matches[i] {
+					t := &task{
+						Replicator: r, rules: rules, match: m, change: work[i].Change,
+						holder: work[i].Message + " " + m.Rule.Name, patient: work[i].Patient,
+					}
+					outcomes[i] = append(outcomes[i], t.guarded(ctx, items[m.Dest], items[ref], nth == 0))
+				}
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // no member returns an error
+	return outcomes, nil
+}
+
+// prepare matches the changes and reads what the ledger knows about every
+// address they concern, in one read. That read also tells whether the rules
+// changed, their pause state included; then both are done again.
+func (r *Replicator) prepare(ctx context.Context, work []Work) (*rule.Set, [][]rule.Match, map[object.Ref]object.Provenance, error) {
+	rules, known, err := r.current(ctx, 0)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for {
+		var at []object.Ref
+		consistent := false
+		matches := make([][]rule.Match, len(work))
+		for i, w := range work {
+			matches[i] = rules.Match(w.Change.Ref)
+			for _, m := range matches[i] {
+				at = append(at, m.Dest)
+			}
+			if len(matches[i]) > 0 && rules.IsDestination(w.Change.Ref.Bucket) {
+				// An echo must find the lease that announced it.
+				at, consistent = append(at, w.Change.Ref), true
+			}
+		}
+		slices.SortFunc(at, compareRefs)
+		items, revision, err := r.ledger.Read(ctx, slices.Compact(at), consistent)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if revision == known {
+			return rules, matches, items, nil
+		}
+		if rules, known, err = r.current(ctx, revision); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+}
+
+// current is the compiled rules at revision or later, loaded where the ones at
+// hand are older.
+func (r *Replicator) current(ctx context.Context, revision int64) (*rule.Set, int64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rules != nil && r.revision >= revision {
+		return r.rules, r.revision, nil
+	}
+	catalog, err := r.catalogs.Catalog(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	rules, err := rule.Compile(catalog)
+	if err != nil {
+		return nil, 0, fmt.Errorf("rules at revision %d: %w", catalog.Revision, err)
+	}
+	r.rules, r.revision = rules, catalog.Revision
+	return rules, catalog.Revision, nil
+}
+
+// guarded runs the task and turns its panic into an outcome: it fails this
+// record alone, which the queue delivers again and finally moves to the DLQ.
+func (t *task) guarded(ctx context.Context, base, sourceBase object.Provenance, fresh bool) (o Outcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			o = t.outcome(Crashed, "")
+			o.Err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return t.stopped(fmt.Errorf("out of time before the object's turn: %w", err))
+	}
+	return t.run(ctx, base, sourceBase, fresh)
+}
+
+func compareRefs(a, b object.Ref) int {
+	return cmp.Or(
+		cmp.Compare(a.Bucket.Backend, b.Bucket.Backend),
+		cmp.Compare(a.Bucket.Name, b.Bucket.Name),
+		cmp.Compare(a.Key, b.Key),
+	)
+}

@@ -1,0 +1,326 @@
+package replicate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"bucket-replicator/shared/decide"
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
+)
+
+// maxLooks bounds how often one delivery looks again after a premise was lost.
+// Losing it this often means that others are busy with the very key: the queue
+// tries later.
+const maxLooks = 5
+
+// errContended is the error of a delivery that lost its premise maxLooks times.
+var errContended = errors.New("the object kept changing under this attempt")
+
+// A task brings one destination up to date for one rule, after one change of
+// the source.
+type task struct {
+	*Replicator
+	rules  *rule.Set
+	match  rule.Match
+	change object.Change
+	// holder names this message in leases. It is the same in every delivery
+	// of the message, so that a redelivery is not held up by itself.
+	holder string
+	// patient: the message was put back before, so it waits no more for a
+	// recording that may be under way.
+	patient bool
+
+	wrote      Result             // what took effect so far; empty: nothing
+	bytes      int64              // copied by that
+	unrecorded *object.Provenance // a copy of ours that the ledger did not take yet
+}
+
+// run decides and acts until the destination is what the decision says, given
+// what the batch read of the ledger. fresh is false where that is known to be
+// out of date.
+func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fresh bool) Outcome {
+	r := t.match.Rule
+	switch {
+	case r.Paused:
+		return t.skipped(decide.Paused)
+	case t.match.TooLong:
+		return t.stopped(&object.Error{Class: object.Permanent, Op: "copy", Ref: t.match.Dest,
+			Code: "KeyTooLongError", Err: errors.New("the destination key would be longer than 1,024 bytes")})
+	case fresh && base.Rule == r.Name && t.carried(base):
+		return t.skipped(decide.InSync)
+	}
+
+	in := t.input(base, sourceBase)
+	known := fresh && t.assume(&in)
+	var lost error
+	for range maxLooks {
+		if !known {
+			if err := t.look(ctx, &in); err != nil {
+				return t.stopped(err)
+			}
+			if held(in.Base, t) || held(in.SourceBase, t) {
+				return t.outcome(Deferred, "")
+			}
+		}
+		if in.Source.Presence == object.Present {
+			in.Outranked = t.match.OutrankedFor(in.Source)
+		}
+		plan := decide.Decide(in)
+		switch {
+		case !known && t.mine(in):
+			// The copy landed, its recording lost a race; it is still there.
+			lost = t.record(ctx, *t.unrecorded, in.Base.Revision)
+		case known && plan.Action != decide.Copy && !in.Excluded && !in.Outranked:
+			// What was assumed is proven by a write's conditions, or not at all.
+			known = false
+			continue
+		case !known && !t.patient && t.recordingUnderWay(in, plan):
+			return t.outcome(Deferred, "")
+		default:
+			lost = t.act(ctx, in, plan)
+		}
+		if lost == nil {
+			return t.done(plan)
+		}
+		if object.ClassOf(lost) != object.Premise {
+			return t.stopped(lost)
+		}
+		known = false
+	}
+	return t.stopped(&object.Error{Class: object.Retryable, Op: "replicate", Ref: t.match.Dest,
+		Code: "Contended", Err: fmt.Errorf("%w: %w", errContended, lost)})
+}
+
+// carried reports whether the fact in the ledger already covers the change.
+func (t *task) carried(base object.Provenance) bool {
+	switch t.change.Kind {
+	case object.Created:
+		return base.Carries(t.change)
+	case object.Retagged: // the version is the same before and after
+		return t.change.RequestID != "" && t.change.RequestID == base.Source.RequestID
+	default:
+		return false
+	}
+}
+
+func (t *task) input(base, sourceBase object.Provenance) decide.Input {
+	in := decide.Input{
+		Rule:      t.match.Rule,
+		Excluded:  t.match.Excluded,
+		Outranked: t.match.Outranked,
+		From:      t.change.Ref,
+		To:        t.match.Dest,
+		Cause:     t.change.Cause,
+		Touched:   t.change.Kind == object.Retagged && t.match.Rule.ReplicateTags,
+		LeaseTTL:  t.leaseTTL,
+	}
+	t.remembered(&in, base, sourceBase)
+	return in
+}
+
+// remembered sets what the ledger says, and what follows from it.
+func (t *task) remembered(in *decide.Input, base, sourceBase object.Provenance) {
+	in.Base, in.SourceBase = base, sourceBase
+	in.Rival = t.rules.Rival(t.match.Rule, base.Rule)
+	in.Mirrored = false
+	if opposite := t.rules.Rule(sourceBase.Rule); opposite != nil {
+		from, ok := opposite.SourceOf(in.From.Key)
+		in.Mirrored = ok && from == in.To
+	}
+}
+
+// assume fills in both sides without a look: the source as the event claims,
+// the destination as the ledger does. It reports false where a look is needed
+// all the same: nothing is claimed about the source, or it may be a replica
+// itself, or a lease says that the destination is not settled, or the rule
+// wants to know more than an event tells.
+func (t *task) assume(in *decide.Input) bool {
+	c := t.change
+	if c.Kind != object.Created || c.ETag == "" || t.match.NeedsTags() ||
+		in.Base.Pending.Holder != "" || in.SourceBase.Pending.Holder != "" ||
+		in.SourceBase.Landed() && in.SourceBase.Dest.ETag == c.ETag {
+		return false
+	}
+	in.Source = object.State{
+		Presence: object.Present, ETag: c.ETag, Size: c.Size, LastModified: c.Time, VersionID: c.VersionID,
+	}
+	in.Dest = object.State{Presence: object.Absent}
+	if b := in.Base; b.Landed() {
+		in.Dest = object.State{
+			Presence: object.Present, ETag: b.Dest.ETag, LastModified: b.Dest.LastModified, VersionID: b.Dest.VersionID,
+		}
+	}
+	return true
+}
+
+// look sees both sides with consistent reads: the ledger first, then the
+// destination, then the source, so that nothing newer than what is acted on is
+// touched.
+func (t *task) look(ctx context.Context, in *decide.Input) error {
+	at := []object.Ref{in.To}
+	if t.rules.IsDestination(in.From.Bucket) {
+		at = append(at, in.From)
+	}
+	items, _, err := t.ledger.Read(ctx, at, true)
+	if err != nil {
+		return err
+	}
+	t.remembered(in, items[in.To], items[in.From])
+	if in.Dest, err = t.objects.Head(ctx, in.To, false); err != nil {
+		return err
+	}
+	in.Source, err = t.objects.Head(ctx, in.From, t.match.NeedsTags())
+	return err
+}
+
+// held reports whether another message's young lease is on the item.
+func held(p object.Provenance, t *task) bool {
+	return p.Pending.Held(t.now(), t.leaseTTL) && p.Pending.Holder != t.holder
+}
+
+// mine reports whether the destination still is the copy that this task made
+// and that the ledger does not know.
+func (t *task) mine(in decide.Input) bool {
+	return t.unrecorded != nil && t.unrecorded.Describes(in.Dest) && !in.Base.Describes(in.Dest)
+}
+
+// recordingUnderWay reports whether the plan rests on a destination object that
+// is not ours but no older than the change: another delivery may have copied it
+// and be about to record it.
+func (t *task) recordingUnderWay(in decide.Input, plan decide.Plan) bool {
+	switch plan.Reason {
+	case decide.Excluded, decide.Existing, decide.LowerPriority, decide.Echo, decide.DeletesOff:
+		return false // the destination played no part
+	}
+	return t.unrecorded == nil && in.Dest.Presence == object.Present && !in.Base.Describes(in.Dest) &&
+		!in.Dest.LastModified.Before(t.change.Time.Truncate(time.Second))
+}
+
+// act carries out the plan. Premise: look and decide again.
+func (t *task) act(ctx context.Context, in decide.Input, plan decide.Plan) error {
+	switch plan.Action {
+	case decide.Copy:
+		return t.copy(ctx, in, plan)
+	case decide.Delete:
+		if err := t.objects.Delete(ctx, in.To, plan.DestETag); err != nil {
+			return err
+		}
+		t.wrote = Deleted
+		return t.forget(ctx, in)
+	case decide.Forget:
+		return t.forget(ctx, in)
+	case decide.Skip:
+		if plan.Remember {
+			expired := in.Base
+			expired.Expired = true
+			_, err := t.ledger.Put(ctx, in.To, expired)
+			return err
+		}
+	}
+	return nil
+}
+
+// forget drops the item that was read. Where it changed since, somebody wrote
+// to the destination: the premise is lost.
+func (t *task) forget(ctx context.Context, in decide.Input) error {
+	if in.Base.Revision == 0 {
+		return nil
+	}
+	return t.ledger.Forget(ctx, in.To, in.Base.Revision)
+}
+
+// copy copies, under a lease where the destination's bucket is itself a source,
+// and records what landed.
+func (t *task) copy(ctx context.Context, in decide.Input, plan decide.Plan) error {
+	revision := in.Base.Revision
+	leased := t.rules.IsSource(in.To.Bucket)
+	if leased {
+		lease := in.Base
+		lease.Pending = object.Pending{Holder: t.holder, Since: t.now(), ETag: in.Source.ETag, Origin: plan.Origin}
+		var err error
+		if revision, err = t.ledger.Put(ctx, in.To, lease); err != nil {
+			return err
+		}
+	}
+	r := in.Rule
+	copied, err := t.objects.Copy(ctx, object.Copy{
+		From: in.From, To: in.To, SourceETag: in.Source.ETag, DestETag: plan.DestETag,
+		Tags: r.ReplicateTags, StorageClass: r.StorageClass, SSE: r.SSE.Mode, KMSKey: r.SSE.KMSKey,
+		OwnerOverride: r.OwnerOverride,
+	})
+	if err != nil {
+		if leased && object.ClassOf(err) != object.Retryable {
+			t.release(ctx, in, revision)
+		}
+		return err
+	}
+	t.wrote, t.bytes = Copied, in.Source.Size
+	return t.record(ctx, object.Provenance{
+		Rule: r.Name,
+		Source: object.Source{
+			ETag: in.Source.ETag, LastModified: in.Source.LastModified, VersionID: copied.SourceVersionID,
+			Sequencer: t.change.Sequencer, RequestID: t.change.RequestID,
+		},
+		Dest:   copied.Dest,
+		Origin: plan.Origin,
+	}, revision)
+}
+
+// record puts the fact of a copy that landed into the ledger.
+func (t *task) record(ctx context.Context, fact object.Provenance, revision int64) error {
+	fact.Revision = revision
+	_, err := t.ledger.Put(ctx, t.match.Dest, fact)
+	t.unrecorded = nil
+	if object.ClassOf(err) == object.Premise {
+		t.unrecorded = &fact
+	}
+	return err
+}
+
+// release puts back what the lease was written over. A copy whose answer was
+// lost keeps its lease: it may still land. Where the release itself is lost the
+// lease ends by its age, so its error changes nothing.
+func (t *task) release(ctx context.Context, in decide.Input, revision int64) {
+	if in.Base.Revision == 0 {
+		_ = t.ledger.Forget(ctx, in.To, revision)
+		return
+	}
+	before := in.Base
+	before.Revision = revision
+	_, _ = t.ledger.Put(ctx, in.To, before)
+}
+
+// done is the outcome of a plan that was carried out.
+func (t *task) done(plan decide.Plan) Outcome {
+	switch {
+	case t.wrote != "":
+		return t.outcome(t.wrote, plan.Reason)
+	case plan.Action == decide.Park:
+		return t.outcome(Parked, plan.Reason)
+	default:
+		return t.skipped(plan.Reason)
+	}
+}
+
+func (t *task) skipped(why decide.Reason) Outcome { return t.outcome(Skipped, why) }
+
+// stopped is the outcome of an error.
+func (t *task) stopped(err error) Outcome {
+	o := t.outcome(Retried, "")
+	if object.ClassOf(err) == object.Permanent {
+		o.Result = Failed
+	}
+	o.Err = err
+	return o
+}
+
+func (t *task) outcome(result Result, why decide.Reason) Outcome {
+	o := Outcome{Rule: t.match.Rule.Name, Source: t.change.Ref, Dest: t.match.Dest, Result: result, Reason: why}
+	if result == Copied {
+		o.Bytes, o.Latency = t.bytes, t.now().Sub(t.change.Time)
+	}
+	return o
+}
