@@ -115,9 +115,9 @@ func (d *decoder) unmarshal(path string, text []byte, v any) bool {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong) && wrong.Field != "":
-		d.problem(path, "%s must not be a JSON %s", wrong.Field, wrong.Value)
+		d.problem(path, "%s is a JSON %s, which it cannot be", wrong.Field, wrong.Value)
 	case errors.As(err, &wrong):
-		d.problem(at, " must be a JSON object, not a %s", wrong.Value)
+		d.problem(at, " is a JSON %s, want an object", wrong.Value)
 	default:
 		d.problem(at, " is not JSON: %v", err)
 	}
@@ -184,6 +184,8 @@ var detailTypes = map[string]object.Kind{
 	"Object ACL Updated":           object.Irrelevant,
 	"Object Storage Class Changed": object.Irrelevant,
 	"Object Access Tier Changed":   object.Irrelevant,
+	"Object Annotation Created":    object.Irrelevant, // annotations are not replicated
+	"Object Annotation Removed":    object.Irrelevant,
 }
 
 type bridgeDetail struct {
@@ -263,6 +265,7 @@ var eventNames = []struct {
 	{"ObjectRestore:", object.Irrelevant, object.ByRequest},
 	{"ObjectTagging:", object.Retagged, object.ByRequest},
 	{"ObjectAcl:", object.Irrelevant, object.ByRequest},
+	{"ObjectAnnotation:", object.Irrelevant, object.ByRequest},
 	{"LifecycleTransition", object.Irrelevant, object.ByRequest},
 	{"IntelligentTiering", object.Irrelevant, object.ByRequest},
 	{"ReducedRedundancyLostObject", object.Irrelevant, object.ByRequest},
@@ -390,15 +393,11 @@ func (d *decoder) change(at fields, c object.Change, when string) {
 	if c.Kind == object.Deleted || c.Kind == object.MarkerCreated {
 		c.ETag, c.Size = "", 0 // S3 sends the marker's own, of nothing
 	}
-	// Provenance takes an equal version or request id as proof that an event
-	// was seen. "null" is the one slot of all writes to a bucket without (or
-	// with suspended) versioning, and "N/A" what S3 sends for what it does by
-	// itself: neither names a write.
+	// Provenance takes an equal version id as proof that an event was seen.
+	// "null" names no write, but the one slot of all writes to a bucket whose
+	// versioning is off or suspended.
 	if c.VersionID == "null" {
 		c.VersionID = ""
-	}
-	if c.RequestID == "N/A" {
-		c.RequestID = ""
 	}
 	d.result.Changes = append(d.result.Changes, c)
 }
