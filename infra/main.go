@@ -1,0 +1,94 @@
+// Command infra is the CDK app: it turns the configuration file into the stacks
+// that replicate what it says.
+//
+// The CDK CLI runs it in infra/ (cdk.json). Run `make build` first: it compiles
+// this program and the functions that the stacks carry.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"bucket-replicator/shared/rule"
+)
+
+func main() {
+	defer jsii.Close()
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		jsii.Close()
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	app := newApp("")
+	settings, err := readSettings(func(name string) string {
+		if v := app.Node().TryGetContext(jsii.String(name)); v != nil {
+			return fmt.Sprint(v)
+		}
+		return ""
+	}, os.Getenv)
+	if err != nil {
+		return err
+	}
+	config, err := readConfig(settings.ConfigFile, os.Stderr)
+	if err != nil {
+		return err
+	}
+	if err := newStacks(app, settings, config); err != nil {
+		return err
+	}
+	app.Synth(nil)
+	return nil
+}
+
+// newApp is the CDK app, with the feature flags that this stack's templates
+// depend on, so that tests and the CLI synthesise the same. outdir is empty
+// where the CLI chooses it.
+func newApp(outdir string) awscdk.App {
+	props := &awscdk.AppProps{
+		AnalyticsReporting: jsii.Bool(false),
+		Context: &map[string]any{
+			"@aws-cdk/aws-iam:minimizePolicies": true,
+		},
+	}
+	if outdir != "" {
+		props.Outdir = jsii.String(outdir)
+	}
+	return awscdk.NewApp(props)
+}
+
+// newStacks adds the home stack and one for each other source region.
+func newStacks(app constructs.Construct, settings Settings, config rule.Config) error {
+	t, problems := newTopology(config, settings.Region)
+	var errs []error
+	if text := problems.In(settings.ConfigFile); text != "" {
+		errs = append(errs, errors.New(strings.TrimSpace(text)))
+	}
+	for _, function := range []string{"replicate", "provision"} {
+		bootstrap := filepath.Join(settings.Dist, goarch(settings.Local), function, "bootstrap")
+		if _, err := os.Stat(bootstrap); err != nil {
+			errs = append(errs, fmt.Errorf("%w: run `make build`", err))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	home, err := newHomeStack(app, settings, config, t)
+	if err != nil {
+		return err
+	}
+	for _, region := range t.Outposts() {
+		// The bus they forward to stands at home.
+		newOutpostStack(app, settings, t, region).AddDependency(home, nil)
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	variables "bucket-replicator/shared/config"
+	"bucket-replicator/shared/rule"
+)
+
+const provisionTimeout = 120 // seconds
+
+// newProvision makes the custom resource that writes the configuration into
+// the rules table and switches EventBridge on for source buckets. It runs again
+// whenever the configuration changes. The configuration travels in the
+// function's package: a resource's properties are too small for it.
+func newProvision(scope constructs.Construct, id string, settings Settings, config rule.Config, t topology, tables tables, after ...constructs.IDependable) (awslambda.Function, error) {
+	text, err := json.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("encode the configuration: %w", err)
+	}
+	code, err := stageProvision(*awscdk.Stage_Of(scope).Outdir(), settings, text)
+	if err != nil {
+		return nil, err
+	}
+	function := newFunction(scope, id, functionProps{
+		Description: "Deploys the configuration: rules into the table, EventBridge on",
+		Code:        code,
+		Timeout:     provisionTimeout,
+		Memory:      256,
+		Local:       settings.Local,
+		Environment: map[string]*string{
+			variables.RulesTable:       tables.Rules.TableName(),
+			variables.MetricsNamespace: jsii.String(settings.metricsNamespace()),
+			variables.LogLevel:         jsii.String(settings.LogLevel),
+		},
+		Policy: provisionAccess(t),
+	})
+	allowTable(function, tables.Rules, "GetItem", "Query", "Scan", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
+
+	type source struct{ Name, Region string }
+	sources := []source{}
+	for _, b := range t.Buckets {
+		if b.IsSource() && !b.Create {
+			sources = append(sources, source{b.Name, b.Region})
+		}
+	}
+	resource := awscdk.NewCustomResource(scope, jsii.String("Configuration"), &awscdk.CustomResourceProps{
+		ServiceToken:   function.FunctionArn(),
+		ServiceTimeout: awscdk.Duration_Seconds(jsii.Number(2 * provisionTimeout)),
+		ResourceType:   jsii.String("Custom::ReplicationConfiguration"),
+		Properties: &map[string]any{
+			"ConfigurationHash": fmt.Sprintf("%x", sha256.Sum256(text)),
+			"Buckets":           sources,
+		},
+	})
+	resource.Node().AddDependency(tables.construct)
+	resource.Node().AddDependency(after...)
+	return function, nil
+}
+
+// stageProvision lays the binary and configuration.json side by side under the
+// synthesis's own output directory and returns where.
+func stageProvision(outdir string, settings Settings, config []byte) (string, error) {
+	binary, err := os.ReadFile(filepath.Join(settings.Dist, goarch(settings.Local), "provision", "bootstrap"))
+	if err != nil {
+		return "", fmt.Errorf("stage the provision function: %w", err)
+	}
+	dir := filepath.Join(outdir, ".provision")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("stage the provision function: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "bootstrap"), binary, 0o755); err != nil {
+		return "", fmt.Errorf("stage the provision function: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "configuration.json"), config, 0o644); err != nil {
+		return "", fmt.Errorf("stage the provision function: %w", err)
+	}
+	return dir, nil
+}

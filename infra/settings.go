@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"bucket-replicator/shared/config"
+)
+
+// Settings are what a deployment chooses beside its configuration file. Each
+// comes from the CDK context (`-c name=value`), else from the environment
+// (REPLICATOR_NAME, with _ for -), else it has the default named here.
+type Settings struct {
+	// ConfigFile (`config`) is the configuration, relative to infra/, where
+	// the CDK CLI runs this program. Default replication.yaml.
+	ConfigFile string
+	// Local (`local`) fits the stack to a local cloud: functions of this
+	// machine's architecture, tables that a destroy removes, and no demand
+	// for TLS. Default false.
+	Local bool
+	// StackName (`stack`) names the stack in the home region, and prefixes
+	// the names of the queues and of the stacks in other source regions.
+	// Two deployments in one account need two names. Default
+	// bucket-replicator.
+	StackName string
+	// Region (`region`) is the home region: tables, queue and functions are
+	// there. Default: the CDK CLI's, which is the AWS profile's.
+	Region string
+	// Account is the CDK CLI's. Empty where the CLI has no credentials; the
+	// templates then fit any account.
+	Account string
+	// AlarmEmail (`alarm-email`) is subscribed to the alarm topic. Default
+	// none: subscribe something to the AlarmTopicArn output.
+	AlarmEmail string
+	// KMSKeys (`kms-keys`) are the ARNs, separated by commas, of the keys
+	// that source buckets are encrypted with and of the default keys of
+	// destination buckets. S3 uses them on the function's behalf, so it needs
+	// a permission that the bucket's name does not tell. Keys that a rule
+	// names are known already. Default none.
+	KMSKeys []string
+	// MaxConcurrency (`max-concurrency`) bounds how many event functions run
+	// at a time, 2 to 1,000, and with it the load on the buckets and the
+	// share of the account's Lambda concurrency. Default 50.
+	MaxConcurrency int
+	// LogLevel (`log-level`) of the functions: debug, info, warn, error.
+	// Default info.
+	LogLevel string
+	// Dist (`dist`) is where `make build` put the functions, relative to
+	// infra/. Default ../dist.
+	Dist string
+}
+
+var (
+	stackNameSyntax = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,39}$`)
+	keyARNSyntax    = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$`)
+)
+
+// readSettings asks context and env for each setting; both answer "" for what
+// they do not know. The error joins everything that is wrong.
+func readSettings(context, env func(string) string) (Settings, error) {
+	value := func(name, fallback string) string {
+		variable := "REPLICATOR_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		for _, v := range []string{context(name), env(variable)} {
+			if v != "" {
+				return v
+			}
+		}
+		return fallback
+	}
+
+	s := Settings{
+		ConfigFile: value("config", "replication.yaml"),
+		StackName:  value("stack", "bucket-replicator"),
+		Region:     value("region", env("CDK_DEFAULT_REGION")),
+		Account:    env("CDK_DEFAULT_ACCOUNT"),
+		AlarmEmail: value("alarm-email", ""),
+		LogLevel:   value("log-level", "info"),
+		Dist:       value("dist", "../dist"),
+	}
+	var errs []error
+	var err error
+	if s.Local, err = strconv.ParseBool(value("local", "false")); err != nil {
+		errs = append(errs, fmt.Errorf("local: %q is neither true nor false", value("local", "")))
+	}
+	if s.MaxConcurrency, err = strconv.Atoi(value("max-concurrency", "50")); err != nil || s.MaxConcurrency < 2 || s.MaxConcurrency > 1000 {
+		errs = append(errs, fmt.Errorf("max-concurrency: %q is not a number from 2 to 1000", value("max-concurrency", "")))
+	}
+	if !stackNameSyntax.MatchString(s.StackName) {
+		errs = append(errs, fmt.Errorf("stack: %q is not a stack name of up to 40 letters, digits and hyphens", s.StackName))
+	}
+	if s.Region == "" {
+		errs = append(errs, errors.New("region: no home region: set AWS_REGION or choose a profile that has one"))
+	}
+	switch s.LogLevel {
+	case "debug", "info", "warn", "error":
+	default:
+		errs = append(errs, fmt.Errorf("log-level: %q is none of debug, info, warn, error", s.LogLevel))
+	}
+	for key := range strings.SplitSeq(value("kms-keys", ""), ",") {
+		if key = strings.TrimSpace(key); key == "" {
+			continue
+		}
+		if !keyARNSyntax.MatchString(key) {
+			errs = append(errs, fmt.Errorf("kms-keys: %q is not the ARN of a KMS key", key))
+		}
+		s.KMSKeys = append(s.KMSKeys, key)
+	}
+	return s, errors.Join(errs...)
+}
+
+// metricsNamespace keeps two deployments in one account apart.
+func (s Settings) metricsNamespace() string {
+	return config.DefaultMetricsNamespace + "/" + s.StackName
+}
