@@ -1,0 +1,208 @@
+# `make help` lists what there is. Everything is installed under .cache/ and
+# built into dist/, both ignored by git; Go's own module and build caches stay
+# where Go keeps them.
+
+# ---- Versions ----------------------------------------------------------------
+# Every tool is pinned here. What the Python tools depend on is pinned in
+# .tools/*.txt, the CDK CLI in infra/package-lock.json, and govulncheck in its
+# own .tools/govulncheck/go.mod, which says why.
+MINISTACK_VERSION   := 1.5.33
+LOCALSTACK_VERSION  := 4.14.0
+VERSITYGW_VERSION   := v1.8.0
+CFN_LINT_VERSION    := 1.58.0
+DEPGUARD_VERSION    := v2.3.0
+STATICCHECK_VERSION := v0.8.2
+
+# ---- Settings ----------------------------------------------------------------
+# Each can be given on the command line: make deploy CONFIG=my.yaml
+CONFIG   ?= infra/replication.yaml
+PORT     ?= 4566
+FUZZTIME ?= 20s
+PACKAGES ?= ./...
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+CACHE  := $(CURDIR)/.cache
+STAMPS := $(CACHE)/installed
+BIN    := $(CACHE)/bin
+CDK    := $(CACHE)/tools/cdk/node_modules/.bin/cdk
+HOSTARCH  := $(shell go env GOHOSTARCH)
+FUNCTIONS := $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go))
+
+export PATH := $(BIN):$(PATH)
+
+##@ Start here
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '\n  Settings: CONFIG=%s PORT=%s FUZZTIME=%s PACKAGES=%s\n' '$(CONFIG)' '$(PORT)' '$(FUZZTIME)' '$(PACKAGES)'
+
+.PHONY: demo
+demo: tools build-local ## The whole stack on a local cloud, as a story (needs Go, Node, Python 3)
+	@go run ./localstack demo
+
+.PHONY: test
+test: tools build-local test-unit ## Every test, with all set-up; ends with what each S3 server was seen to keep
+	@if [ -f $(CACHE)/conformance.txt ]; then echo; cat $(CACHE)/conformance.txt; fi
+
+##@ Build and check
+# Both kinds of functions are wanted: AWS runs them on arm64, the local cloud
+# on this machine's architecture.
+.PHONY: build build-local build-aws
+build: build-local build-aws ## Functions for AWS (arm64) and for the local cloud, and the CDK app, into dist/
+
+build-local: dist/infra functions-$(HOSTARCH)
+build-aws: dist/infra functions-arm64
+
+.PHONY: functions-arm64 functions-amd64
+functions-arm64 functions-amd64: functions-%:
+	@for f in $(FUNCTIONS); do \
+		echo "building dist/$*/$$f/bootstrap"; \
+		GOOS=linux GOARCH=$* CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -ldflags '-s -w' \
+			-o dist/$*/$$f/bootstrap ./functions/$$f; \
+	done
+
+.PHONY: dist/infra
+dist/infra:
+	@[ -x $@ ] || echo "building $@ (the first build takes about 90 s)"
+	@go build -o $@ ./infra
+
+# infra runs without the race detector: it is a single-threaded program around
+# the CDK, which takes minutes to compile for it a second time.
+RACE := $(shell command -v $$(go env CC) >/dev/null && echo -race)
+.PHONY: test-unit
+test-unit:
+ifndef RACE
+	@echo "WARNING: no C compiler was found, so the tests run WITHOUT the race detector." >&2
+endif
+	@rm -f $(CACHE)/conformance.txt
+	@go test $(RACE) $$(go list $(PACKAGES) | grep -v '/infra$$')
+	@if go list $(PACKAGES) | grep -q '/infra$$'; then go test ./infra; fi
+
+.PHONY: lint
+lint: $(BIN)/depguard $(BIN)/staticcheck $(BIN)/govulncheck ## Format, go vet, staticcheck, layering, top-level entries, known vulnerabilities
+	@.tools/lint
+
+.PHONY: fmt
+fmt: ## Format all Go files
+	@gofmt -l -w $$(git ls-files '*.go')
+
+.PHONY: fuzz
+fuzz: ## Each fuzz target for FUZZTIME
+	@.tools/fuzz $(FUZZTIME)
+
+##@ Deploy into an AWS account (the usual AWS_PROFILE, AWS_REGION; CONFIG=file)
+# The CDK runs in infra/, where cdk.json is, so it gets absolute paths.
+CDK_ARGS = --all --context config=$(abspath $(CONFIG))
+
+.PHONY: synth
+synth: $(CDK) build-aws ## Write the CloudFormation templates to infra/cdk.out; offline
+	@cd infra && $(CDK) synth --quiet $(CDK_ARGS)
+
+.PHONY: diff
+diff: $(CDK) build-aws ## What a deploy would change
+	@cd infra && $(CDK) diff $(CDK_ARGS)
+
+.PHONY: deploy
+deploy: $(CDK) build-aws ## Deploy; shows permission changes and asks before it makes them
+	@echo "Deploying $(CONFIG) with the credentials of $${AWS_PROFILE:-the environment}."
+	@echo "Each account and region is bootstrapped once: $(CDK:$(CURDIR)/%=%) bootstrap aws://ACCOUNT/REGION"
+	@cd infra && $(CDK) deploy $(CDK_ARGS) --require-approval broadening
+
+.PHONY: destroy
+destroy: $(CDK) build-aws ## Remove the stack; buckets, and tables that a deployment protects, stay
+	@cd infra && $(CDK) destroy $(CDK_ARGS)
+
+.PHONY: redrive
+redrive: ## Move what is in the dead-letter queue back to the events queue
+	@go run ./localstack redrive
+
+##@ Local cloud (never reaches an AWS account)
+.PHONY: local-up
+local-up: tools build-local ## Start the local cloud and deploy CONFIG; again: update it. PORT=4566
+	@go run ./localstack up -config '$(CONFIG)' -port '$(PORT)'
+
+.PHONY: local-down
+local-down: ## Stop the local cloud and everything it started
+	@go run ./localstack down
+
+.PHONY: local-status
+local-status: ## Whether the local cloud runs, where, and what is deployed
+	@go run ./localstack status
+
+##@ Housekeeping
+.PHONY: tools
+tools: ministack localstack versitygw cfn-lint cdk ## Install the pinned tools under .cache/ (once, about two minutes)
+
+.PHONY: clean
+clean: ## Remove what was built; the tools under .cache/ stay
+	@rm -rf dist infra/cdk.out
+
+# ---- Tools -------------------------------------------------------------------
+# A stamp that carries the version says that it is installed.
+.PHONY: ministack localstack versitygw cfn-lint cdk
+ministack:  $(STAMPS)/ministack-$(MINISTACK_VERSION)
+localstack: $(STAMPS)/localstack-$(LOCALSTACK_VERSION)
+versitygw:  $(STAMPS)/versitygw-$(VERSITYGW_VERSION)
+cfn-lint:   $(STAMPS)/cfn-lint-$(CFN_LINT_VERSION)
+cdk:        $(CDK)
+
+# $(call python-tool,NAME,REQUIREMENT): a virtual environment of its own, made
+# by the interpreter in $$python, with the dependencies of .tools/NAME.txt.
+define python-tool
+	rm -rf $(CACHE)/tools/$(1); \
+	"$$python" -m venv $(CACHE)/tools/$(1); \
+	$(CACHE)/tools/$(1)/bin/pip install --quiet --disable-pip-version-check \
+		--constraint .tools/$(1).txt '$(2)'; \
+	mkdir -p $(STAMPS); touch $@
+endef
+
+$(STAMPS)/ministack-$(MINISTACK_VERSION): .tools/ministack.txt
+	@echo "installing MiniStack $(MINISTACK_VERSION), the local cloud (about 25 s, once)"
+	@python=$$(.tools/find-python 3.10); $(call python-tool,ministack,ministack==$(MINISTACK_VERSION))
+
+$(STAMPS)/cfn-lint-$(CFN_LINT_VERSION): .tools/cfn-lint.txt
+	@echo "installing cfn-lint $(CFN_LINT_VERSION) (about 25 s, once)"
+	@python=$$(.tools/find-python 3.10); $(call python-tool,cfn-lint,cfn-lint==$(CFN_LINT_VERSION))
+
+# LocalStack alone enforces the destination conditions of CopyObject. Without
+# it those tests say loudly that they did not run; in CI that is a failure.
+$(STAMPS)/localstack-$(LOCALSTACK_VERSION): .tools/localstack.txt
+	@echo "installing LocalStack $(LOCALSTACK_VERSION), S3 only (about 30 s, once)"
+	@if python=$$(.tools/find-python 3.12); then \
+		$(call python-tool,localstack,localstack-core[base-runtime]==$(LOCALSTACK_VERSION)); \
+	else \
+		echo "WARNING: LocalStack needs Python 3.12 or newer. UNTESTED without it: that a conditional"; \
+		echo "CopyObject refuses a changed destination. Install one, or name it: make tools PYTHON=/path/to/python"; \
+		[ "$${CI:-}" != true ]; \
+	fi >&2
+
+# $(call go-tool,NAME,MODULE PATH,VERSION)
+define go-tool
+$(BIN)/$(1): $(STAMPS)/$(1)-$(3)
+$(STAMPS)/$(1)-$(3):
+	@echo "installing $(1) $(3) (about 20 s, once)"
+	@mkdir -p $(BIN) $(STAMPS); rm -f $(BIN)/$(1)
+	@GOBIN=$(BIN) go install $(2)@$(3)
+	@touch $$@
+endef
+$(eval $(call go-tool,versitygw,github.com/versity/versitygw/cmd/versitygw,$(VERSITYGW_VERSION)))
+$(eval $(call go-tool,depguard,github.com/OpenPeeDeeP/depguard/v2/cmd/depguard,$(DEPGUARD_VERSION)))
+$(eval $(call go-tool,staticcheck,honnef.co/go/tools/cmd/staticcheck,$(STATICCHECK_VERSION)))
+
+$(BIN)/govulncheck: .tools/govulncheck/go.mod
+	@echo "installing govulncheck (about 10 s, once)"
+	@GOBIN=$(BIN) go -C .tools/govulncheck install tool
+	@touch $@
+
+# The CDK CLI outside infra/, so that no node_modules lies in the source tree.
+$(CDK): infra/package.json infra/package-lock.json
+	@echo "installing the CDK CLI of infra/package-lock.json (about 5 s, once)"
+	@mkdir -p $(CACHE)/tools/cdk && cp $^ $(CACHE)/tools/cdk/
+	@npm ci --prefix $(CACHE)/tools/cdk --silent --no-audit --no-fund
+	@touch $@
