@@ -11,8 +11,9 @@ import (
 // Call names one operation on a fake, before it takes effect.
 type Call struct {
 	// Op is "ledger.read", "ledger.put", "ledger.forget", "ledger.fail",
-	// "catalog.read", "queue.defer", "queue.backoff", "objects.head",
-	// "objects.copy", "objects.delete" or "objects.list".
+	// "catalog.read", "catalog.deploy", "catalog.pause", "queue.defer",
+	// "queue.backoff", "objects.head", "objects.copy", "objects.delete" or
+	// "objects.list".
 	Op string
 	// Ref is the address concerned: of a copy the destination, of a failure
 	// the source, of a queue operation the message's id as Key. Zero where

@@ -197,19 +197,18 @@ func (l *Ledger) SetCatalog(c rule.Catalog) int64 {
 	return c.Revision
 }
 
-// SetPaused changes a rule's pause state.
+// SetPaused changes a rule's pause state, which is no part of its revision.
 func (l *Ledger) SetPaused(ctx context.Context, name string, paused bool) error {
 	return l.call(ctx, "catalog.pause", object.Ref{}, func() error {
 		rules := slices.Clone(l.catalog.Rules)
 		i := slices.IndexFunc(rules, func(s rule.Stored) bool { return s.Rule.Name == name })
 		if i < 0 {
-			return &object.Error{Class: object.Permanent, Op: "pause", Code: "NotFound", Err: fmt.Errorf("rule %q: there is none of this name", name)}
+			return &object.Error{Class: object.Permanent, Op: "pause rule " + name, Code: "RuleNotFound", Err: errors.New("there is no rule of this name")}
 		}
 		if rules[i].Paused == paused {
 			return nil
 		}
 		rules[i].Paused = paused
-		rules[i].Revision++
 		l.catalog.Rules = rules
 		l.catalog.Revision++
 		return nil
@@ -241,7 +240,7 @@ func (l *Ledger) Deploy(ctx context.Context, c rule.Config, now time.Time) error
 			next = append(next, s)
 		}
 		if len(problems) > 0 {
-			return &object.Error{Class: object.Permanent, Op: "deploy", Code: "RuleExists", Err: errors.Join(problems...)}
+			return &object.Error{Class: object.Permanent, Op: "deploy rules", Code: "RuleExists", Err: errors.Join(problems...)}
 		}
 		for _, s := range stored {
 			if !s.Deployed {

@@ -1,0 +1,229 @@
+package ledger
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"bucket-replicator/shared/ledger/schema"
+	"bucket-replicator/shared/object"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// addressOf is the partition key of a replica's provenance.
+func addressOf(at object.Ref) string { return escape(at.String()) }
+
+// escape makes any bytes a DynamoDB string. S3 keys are UTF-8, but other stores
+// accept what they are given; the JSON of the request would turn every byte
+// that is not into the same replacement character, and two keys into one.
+func escape(s string) string {
+	if utf8.ValidString(s) && !strings.HasPrefix(s, "=") {
+		return s
+	}
+	return "=" + base64.RawURLEncoding.EncodeToString([]byte(s))
+}
+
+func unescape(s string) (string, error) {
+	rest, escaped := strings.CutPrefix(s, "=")
+	if !escaped {
+		return s, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(rest)
+	return string(b), err
+}
+
+// The attributes of an origin, which an item can hold twice.
+type originNames struct{ bucket, key, lastModified, chain string }
+
+var (
+	originOfFact    = originNames{schema.OriginBucket, schema.OriginKey, schema.OriginLastModified, schema.OriginChain}
+	originOfPending = originNames{schema.PendingBucket, schema.PendingKey, schema.PendingLastModified, schema.PendingChain}
+)
+
+// optional are all attributes of an item but its key and its revision. A write
+// removes those that it does not set.
+var optional = []string{
+	schema.Rule,
+	schema.SourceETag, schema.SourceLastModified, schema.SourceVersionID, schema.SourceSequencer, schema.SourceRequestID,
+	schema.DestETag, schema.DestLastModified, schema.DestVersionID,
+	schema.OriginBucket, schema.OriginKey, schema.OriginLastModified, schema.OriginChain,
+	schema.Expired,
+	schema.PendingHolder, schema.PendingSince, schema.PendingETag,
+	schema.PendingBucket, schema.PendingKey, schema.PendingLastModified, schema.PendingChain,
+}
+
+type item map[string]types.AttributeValue
+
+func (i item) setText(name, s string) {
+	if s != "" {
+		i[name] = text(s)
+	}
+}
+
+func (i item) setTime(name string, t time.Time) {
+	if !t.IsZero() {
+		i[name] = millis(t)
+	}
+}
+
+func (i item) setOrigin(names originNames, at object.Ref, o object.Origin) {
+	if o.Ref != (object.Ref{}) {
+		i.setText(names.bucket, o.Ref.Bucket.String())
+		if o.Ref.Key != at.Key {
+			i[names.key] = text(escape(o.Ref.Key))
+		}
+	}
+	i.setTime(names.lastModified, o.LastModified)
+	if len(o.Chain) > 0 {
+		list := make([]types.AttributeValue, len(o.Chain))
+		for n, b := range o.Chain {
+			list[n] = text(b.String())
+		}
+		i[names.chain] = &types.AttributeValueMemberL{Value: list}
+	}
+}
+
+// encode is p's item without its key and its revision.
+func encode(at object.Ref, p object.Provenance) item {
+	i := item{}
+	i.setText(schema.Rule, p.Rule)
+	i.setText(schema.SourceETag, p.Source.ETag)
+	i.setTime(schema.SourceLastModified, p.Source.LastModified)
+	i.setText(schema.SourceVersionID, p.Source.VersionID)
+	i.setText(schema.SourceSequencer, p.Source.Sequencer)
+	i.setText(schema.SourceRequestID, p.Source.RequestID)
+	i.setText(schema.DestETag, p.Dest.ETag)
+	i.setTime(schema.DestLastModified, p.Dest.LastModified)
+	i.setText(schema.DestVersionID, p.Dest.VersionID)
+	i.setOrigin(originOfFact, at, p.Origin)
+	if p.Expired {
+		i[schema.Expired] = &types.AttributeValueMemberBOOL{Value: true}
+	}
+	i.setText(schema.PendingHolder, p.Pending.Holder)
+	i.setTime(schema.PendingSince, p.Pending.Since)
+	i.setText(schema.PendingETag, p.Pending.ETag)
+	i.setOrigin(originOfPending, at, p.Pending.Origin)
+	return i
+}
+
+// reader decodes attributes and keeps every problem.
+type reader struct {
+	item     item
+	problems []error
+}
+
+func (r *reader) problem(name string, err error) {
+	r.problems = append(r.problems, fmt.Errorf("attribute %s: %w", name, err))
+}
+
+var errType = errors.New("not of its type")
+
+func (r *reader) text(name string) string {
+	switch v := r.item[name].(type) {
+	case nil:
+	case *types.AttributeValueMemberS:
+		return v.Value
+	default:
+		r.problem(name, errType)
+	}
+	return ""
+}
+
+func (r *reader) number(name string) int64 {
+	n, err := number(r.item[name])
+	if err != nil {
+		r.problem(name, err)
+	}
+	return n
+}
+
+func (r *reader) time(name string) time.Time {
+	if r.item[name] == nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(r.number(name)).UTC()
+}
+
+func (r *reader) flag(name string) bool {
+	switch v := r.item[name].(type) {
+	case nil:
+	case *types.AttributeValueMemberBOOL:
+		return v.Value
+	default:
+		r.problem(name, errType)
+	}
+	return false
+}
+
+func (r *reader) origin(names originNames, at object.Ref) object.Origin {
+	o := object.Origin{LastModified: r.time(names.lastModified)}
+	if b := r.text(names.bucket); b != "" {
+		o.Ref = object.Ref{Bucket: bucketOf(b), Key: at.Key}
+		if r.item[names.key] != nil {
+			key, err := unescape(r.text(names.key))
+			if err != nil {
+				r.problem(names.key, err)
+			}
+			o.Ref.Key = key
+		}
+	}
+	switch v := r.item[names.chain].(type) {
+	case nil:
+	case *types.AttributeValueMemberL:
+		for _, e := range v.Value {
+			s, ok := e.(*types.AttributeValueMemberS)
+			if !ok {
+				r.problem(names.chain, errType)
+				continue
+			}
+			o.Chain = append(o.Chain, bucketOf(s.Value))
+		}
+	default:
+		r.problem(names.chain, errType)
+	}
+	return o
+}
+
+// bucketOf reads what object.Bucket.String wrote. No bucket name has a slash.
+func bucketOf(s string) object.Bucket {
+	n := strings.LastIndexByte(s, '/')
+	return object.Bucket{Backend: s[:max(n, 0)], Name: s[n+1:]}
+}
+
+// decode reads the item at an address. Attributes it does not know are left
+// alone: a newer version may have written them.
+func decode(at object.Ref, i item) (object.Provenance, error) {
+	r := reader{item: i}
+	p := object.Provenance{
+		Revision: r.number(schema.ItemRevision),
+		Rule:     r.text(schema.Rule),
+		Source: object.Source{
+			ETag:         r.text(schema.SourceETag),
+			LastModified: r.time(schema.SourceLastModified),
+			VersionID:    r.text(schema.SourceVersionID),
+			Sequencer:    r.text(schema.SourceSequencer),
+			RequestID:    r.text(schema.SourceRequestID),
+		},
+		Dest: object.Dest{
+			ETag:         r.text(schema.DestETag),
+			LastModified: r.time(schema.DestLastModified),
+			VersionID:    r.text(schema.DestVersionID),
+		},
+		Origin:  r.origin(originOfFact, at),
+		Expired: r.flag(schema.Expired),
+		Pending: object.Pending{
+			Holder: r.text(schema.PendingHolder),
+			Since:  r.time(schema.PendingSince),
+			ETag:   r.text(schema.PendingETag),
+			Origin: r.origin(originOfPending, at),
+		},
+	}
+	if err := errors.Join(r.problems...); err != nil {
+		return object.Provenance{}, fmt.Errorf("item of %s: %w", at, err)
+	}
+	return p, nil
+}

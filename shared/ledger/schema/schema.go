@@ -1,0 +1,118 @@
+// Package schema names the three tables' keys, indexes and attributes: what
+// makes the tables and what reads them share these words. It imports nothing,
+// so that the stack can use it without an SDK.
+package schema
+
+// Table is what has to be known to make a table. Partition keys are strings,
+// and so are sort keys.
+type Table struct {
+	PartitionKey string
+	SortKey      string // empty: none
+	TTL          string // attribute with Unix seconds; empty: none
+	Index        Index  // zero: none
+}
+
+// Index is a sparse global secondary index that projects everything: an item
+// without the sort key is not in it. The partition key is a string, the sort
+// key a number.
+type Index struct {
+	Name, PartitionKey, SortKey string
+}
+
+// Rules holds one item per rule, the catalog's revision and the configuration
+// rules refer to. It is small: a few hundred items.
+var Rules = Table{PartitionKey: RuleName}
+
+// Provenance holds one item per replica, at the replica's address.
+var Provenance = Table{PartitionKey: Address}
+
+// Runs holds what happened per rule: failures, runs, shards, counters.
+var Runs = Table{
+	PartitionKey: RunsRule,
+	SortKey:      RunsItem,
+	TTL:          ExpiresAt,
+	Index:        Index{Name: "retry", PartitionKey: RunsRule, SortKey: RetryAt},
+}
+
+// Attributes of the rules table. A rule's name holds no '#', so the two other
+// items can never be taken for one.
+const (
+	RuleName = "name" // S, partition key
+
+	// CatalogName is the item that only counts: its revision grows with every
+	// change of a rule, a pause or the configuration, in the transaction that
+	// makes the change. It is kept small because every event reads it.
+	CatalogName = "#catalog"
+	// StorageName is the item with the configuration, its rules left out.
+	StorageName = "#storage"
+
+	Document  = "document"   // S, JSON of rule.Rule or rule.Storage
+	Revision  = "revision"   // N, of the document, from 1; of the catalog in its item
+	Owner     = "owner"      // S, OwnerDeploy or OwnerAPI
+	CreatedAt = "created_at" // N, Unix milliseconds
+	Paused    = "paused"     // BOOL
+
+	OwnerDeploy = "deploy"
+	OwnerAPI    = "api"
+)
+
+// Attributes of the provenance table. The names are short because an item of
+// at most 1 KB is written for one unit. All times are Unix milliseconds; a
+// zero value has no attribute.
+const (
+	// Address is object.Ref.String(), at most 2,048 bytes. A key that is not
+	// UTF-8, which DynamoDB strings cannot hold, makes it "=" and the base64
+	// of the whole; no backend's name starts with "=".
+	Address = "at" // S, partition key
+
+	ItemRevision = "r" // N, from 1
+	Rule         = "w" // S, the rule that wrote
+
+	SourceETag         = "se" // S
+	SourceLastModified = "st" // N
+	SourceVersionID    = "sv" // S
+	SourceSequencer    = "ss" // S
+	SourceRequestID    = "sr" // S
+
+	DestETag         = "de" // S
+	DestLastModified = "dt" // N
+	DestVersionID    = "dv" // S
+
+	OriginBucket       = "ob" // S, backend/bucket
+	OriginKey          = "ok" // S, as Address for keys that are not UTF-8; absent where it is the replica's own
+	OriginLastModified = "ot" // N
+	OriginChain        = "oc" // L of S, backend/bucket
+
+	Expired = "x" // BOOL, true or absent
+
+	PendingHolder       = "ph" // S
+	PendingSince        = "ps" // N
+	PendingETag         = "pe" // S
+	PendingBucket       = "pb" // S, as the origin's
+	PendingKey          = "pk" // S
+	PendingLastModified = "pt" // N
+	PendingChain        = "pc" // L of S
+)
+
+// Attributes of the runs table.
+const (
+	RunsRule = "rule" // S, partition key
+	RunsItem = "item" // S, sort key
+
+	// FailurePrefix and the hexadecimal SHA-256 of the source key are the
+	// sort key of a failure: a key alone can fill one.
+	FailurePrefix = "failure#"
+
+	RetryAt   = "retry_at"   // N, Unix milliseconds; absent: nothing retries
+	ExpiresAt = "expires_at" // N, Unix seconds
+
+	SourceBucket = "source_bucket" // S, backend/bucket
+	SourceKey    = "source_key"    // S, as Address for keys that are not UTF-8
+	DestBucket   = "dest_bucket"   // S
+	DestKey      = "dest_key"      // S
+	OccurredAt   = "occurred_at"   // N, Unix milliseconds
+	Code         = "code"          // S
+	Message      = "message"       // S
+	Advice       = "advice"        // S
+	Attempts     = "attempts"      // N, in a row
+)
