@@ -157,20 +157,33 @@ func (l *Ledger) remove(d document) types.TransactWriteItem {
 // raises the catalog's revision.
 func (l *Ledger) write(ctx context.Context, writes []types.TransactWriteItem) error {
 	for chunk := range slices.Chunk(writes, transactionLimit-1) {
-		_, err := l.db.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
-			TransactItems: append(slices.Clip(chunk), types.TransactWriteItem{Update: &types.Update{
-				TableName:                 aws.String(l.tables.Rules),
-				Key:                       ruleKey(schema.CatalogName),
-				UpdateExpression:          aws.String("ADD #revision :one"),
-				ExpressionAttributeNames:  map[string]string{"#revision": schema.Revision},
-				ExpressionAttributeValues: item{":one": integer(1)},
-			}}),
-		})
-		if err != nil {
+		if err := l.transact(ctx, append(slices.Clip(chunk), types.TransactWriteItem{Update: &types.Update{
+			TableName:                 aws.String(l.tables.Rules),
+			Key:                       ruleKey(schema.CatalogName),
+			UpdateExpression:          aws.String("ADD #revision :one"),
+			ExpressionAttributeNames:  map[string]string{"#revision": schema.Revision},
+			ExpressionAttributeValues: item{":one": integer(1)},
+		}})); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// transact waits its turn where another transaction writes one of the items;
+// the SDK takes that for final.
+func (l *Ledger) transact(ctx context.Context, writes []types.TransactWriteItem) error {
+	for try := 0; ; try++ {
+		_, err := l.db.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+		var cancelled *types.TransactionCanceledException
+		if !errors.As(err, &cancelled) || try == len(waits) ||
+			!slices.ContainsFunc(cancelled.CancellationReasons, func(r types.CancellationReason) bool { return aws.ToString(r.Code) == "TransactionConflict" }) {
+			return err
+		}
+		if err := pause(ctx, waits[try]); err != nil {
+			return err
+		}
+	}
 }
 
 // SetPaused pauses a rule or lets it go on. Nothing is written where it is in

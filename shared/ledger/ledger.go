@@ -38,9 +38,9 @@ func New(db *dynamodb.Client, t Tables) *Ledger { return &Ledger{db: db, tables:
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 const batchLimit = 100
 
-// Items that a batch left unprocessed are asked for again after these waits,
-// and then given up as throttled.
-var unprocessedWaits = []time.Duration{
+// What the SDK does not try again, parts of a batch and conflicts of
+// transactions, is tried again after each of these.
+var waits = []time.Duration{
 	25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond,
 	400 * time.Millisecond, 800 * time.Millisecond, 1600 * time.Millisecond,
 }
@@ -128,14 +128,21 @@ func (l *Ledger) get(ctx context.Context, batch map[string]types.KeysAndAttribut
 		if batch = out.UnprocessedKeys; len(batch) == 0 {
 			return nil
 		}
-		if try == len(unprocessedWaits) {
+		if try == len(waits) {
 			return errUnprocessed
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(unprocessedWaits[try]):
+		if err := pause(ctx, waits[try]); err != nil {
+			return err
 		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
 }
 
