@@ -77,7 +77,9 @@ func (v *validator) checkSide(path string, s Side) {
 func (v *validator) checkGlobs(path, prefix string, globs []string) {
 	for i, g := range globs {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if _, err := compileGlob(g); err != nil {
+		if g == "" {
+			v.refuse(at, "is empty and matches nothing; ** matches every key")
+		} else if _, err := compileGlob(g); err != nil {
 			v.refuse(at, "%q is not a glob: %v", g, err)
 		} else if g != deltaglider && missesPrefix(g, prefix) {
 			v.warn(at, "%q matches no key under %q: globs see the whole source key, and * stops at a slash", g, prefix)
