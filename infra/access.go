@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -9,7 +10,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// access is a policy in the making: an IAM action to the ARNs it is allowed on.
+// access is a policy in the making: the ARNs that each IAM action is allowed on.
 type access map[string][]string
 
 func (a access) allow(arn string, actions ...string) {
@@ -22,107 +23,104 @@ func (a access) allow(arn string, actions ...string) {
 // over many buckets repeats their names as seldom as it can.
 func (a access) statements() []awsiam.PolicyStatement {
 	actionsOn := map[string][]string{}
-	for _, action := range sortedKeys(a) {
-		resources := strings.Join(sortedSet(a[action]), "\x00")
-		actionsOn[resources] = append(actionsOn[resources], action)
+	for _, action := range slices.Sorted(maps.Keys(a)) {
+		arns := slices.Compact(slices.Sorted(slices.Values(a[action])))
+		all := strings.Join(arns, " ")
+		actionsOn[all] = append(actionsOn[all], action)
+		a[action] = arns
 	}
-	var all []awsiam.PolicyStatement
-	for _, resources := range sortedKeys(actionsOn) {
-		all = append(all, awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-			Actions:   jsii.Strings(actionsOn[resources]...),
-			Resources: jsii.Strings(strings.Split(resources, "\x00")...),
+	var statements []awsiam.PolicyStatement
+	for _, all := range slices.Sorted(maps.Keys(actionsOn)) {
+		actions := actionsOn[all]
+		statements = append(statements, awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+			Actions:   jsii.Strings(actions...),
+			Resources: jsii.Strings(a[actions[0]]...),
 		}))
 	}
-	return all
+	return statements
 }
 
 // replicateAccess is what the event function does with the buckets.
 //
 // ListBucket makes S3 answer 404 and not 403 for a key that is not there. A
-// conditional write needs GetObject on the destination
-// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).
+// conditional write needs GetObject on the destination.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 func replicateAccess(t topology) []awsiam.PolicyStatement {
 	a := access{}
 	for _, b := range t.Buckets {
 		if b.Reads != nil || b.Writes != nil {
 			a.allow(bucketARN(b), "s3:ListBucket")
 		}
-		for _, prefix := range b.Reads {
-			a.allow(objectsARN(b, prefix), "s3:GetObject")
-			if b.ReadTags {
-				a.allow(objectsARN(b, prefix), "s3:GetObjectTagging")
+		for _, prefix := range shortest(b.Reads) {
+			arn := objectsARN(b, prefix)
+			a.allow(arn, "s3:GetObject")
+			if b.CopiesTags {
+				a.allow(arn, "s3:GetObjectTagging")
+			}
+			if b.FiltersTags { // of the version that was looked at, where there are versions
+				a.allow(arn, "s3:GetObjectTagging", "s3:GetObjectVersionTagging")
 			}
 		}
-		for _, prefix := range b.Writes {
-			a.allow(objectsARN(b, prefix), "s3:GetObject", "s3:PutObject")
-			if b.WriteTags {
-				a.allow(objectsARN(b, prefix), "s3:PutObjectTagging")
+		for _, prefix := range shortest(b.Writes) {
+			arn := objectsARN(b, prefix)
+			a.allow(arn, "s3:GetObject", "s3:PutObject")
+			if b.CopiesTags {
+				a.allow(arn, "s3:PutObjectTagging")
 			}
-			if b.WriteACL {
-				a.allow(objectsARN(b, prefix), "s3:PutObjectAcl")
+			if b.WritesACL {
+				a.allow(arn, "s3:PutObjectAcl")
 			}
 		}
-		for _, prefix := range b.Deletes {
+		for _, prefix := range shortest(b.Deletes) {
 			a.allow(objectsARN(b, prefix), "s3:DeleteObject")
 		}
 	}
-	for _, secret := range t.Secrets {
-		a.allow(secret, "secretsmanager:GetSecretValue")
-	}
 	return a.statements()
 }
 
-// provisionAccess is what switches EventBridge on for sources that the stack
-// did not make.
-func provisionAccess(t topology) []awsiam.PolicyStatement {
+// provisionAccess is what it takes to switch EventBridge on for these buckets.
+func provisionAccess(adopted []bucket) []awsiam.PolicyStatement {
 	a := access{}
-	for _, b := range t.Buckets {
-		if b.IsSource() && !b.Create {
-			a.allow(bucketARN(b), "s3:GetBucketNotification", "s3:PutBucketNotification")
-		}
+	for _, b := range adopted {
+		a.allow(bucketARN(b), "s3:GetBucketNotification", "s3:PutBucketNotification")
 	}
 	return a.statements()
 }
 
-// keyAccess lets S3 use KMS keys on the function's behalf: those that rules
-// encrypt replicas with, and those that the deployment names because its
-// buckets use them. It is bound to S3, so the function cannot decrypt by itself.
-func keyAccess(stack awscdk.Stack, t topology, others []string) []awsiam.PolicyStatement {
-	var keys, aliases []string
-	arn := func(resource string) string {
+// keyAccess lets S3 use KMS keys on the function's behalf. They are ids,
+// aliases or ARNs. The function itself cannot use them.
+func keyAccess(stack awscdk.Stack, keys []string) []awsiam.PolicyStatement {
+	local := func(resource string) string {
 		return *stack.FormatArn(&awscdk.ArnComponents{Service: jsii.String("kms"), Resource: jsii.String(resource)})
 	}
-	for _, key := range append(slices.Clone(t.Keys), others...) {
-		_, alias, isAlias := strings.Cut(key, "alias/")
-		switch {
-		case isAlias:
-			aliases = append(aliases, "alias/"+alias)
-		case strings.HasPrefix(key, "arn:"):
-			keys = append(keys, key)
-		default:
-			keys = append(keys, arn("key/"+key))
+	var arns, aliases []string
+	for _, key := range keys {
+		if _, name, found := strings.Cut(key, "alias/"); found {
+			aliases = append(aliases, "alias/"+name)
+		} else if strings.HasPrefix(key, "arn:") {
+			arns = append(arns, key)
+		} else {
+			arns = append(arns, local("key/"+key))
 		}
 	}
-	viaS3 := map[string]any{"kms:ViaService": "s3.*." + *stack.UrlSuffix()}
-	var all []awsiam.PolicyStatement
-	if len(keys) > 0 {
-		all = append(all, awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+	statement := func(resources []string, conditions map[string]any) awsiam.PolicyStatement {
+		conditions["StringLike"] = map[string]any{"kms:ViaService": "s3.*.amazonaws.com*"}
+		return awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 			Actions:    jsii.Strings("kms:Decrypt", "kms:GenerateDataKey"),
-			Resources:  jsii.Strings(sortedSet(keys)...),
-			Conditions: &map[string]any{"StringLike": viaS3},
-		}))
+			Resources:  jsii.Strings(resources...),
+			Conditions: &conditions,
+		})
+	}
+	var statements []awsiam.PolicyStatement
+	if len(arns) > 0 {
+		statements = append(statements, statement(arns, map[string]any{}))
 	}
 	if len(aliases) > 0 {
-		all = append(all, awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-			Actions:   jsii.Strings("kms:Decrypt", "kms:GenerateDataKey"),
-			Resources: jsii.Strings(arn("key/*")),
-			Conditions: &map[string]any{
-				"StringLike":             viaS3,
-				"ForAnyValue:StringLike": map[string]any{"kms:ResourceAliases": sortedSet(aliases)},
-			},
-		}))
+		// A policy cannot name an alias, only ask what aliases the key has.
+		statements = append(statements, statement([]string{local("key/*")},
+			map[string]any{"ForAnyValue:StringEquals": map[string]any{"kms:ResourceAliases": aliases}}))
 	}
-	return all
+	return statements
 }
 
 func bucketARN(b bucket) string {

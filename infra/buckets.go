@@ -7,11 +7,13 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// newBuckets makes the buckets that the configuration asks the stack to make:
-// private, encrypted, TLS only, and kept when the stack goes.
+// newBuckets makes those of the buckets that the stack is to own: private, encrypted, TLS only, and kept when the stack goes.
 func newBuckets(scope constructs.Construct, id string, buckets []bucket, local bool) constructs.Construct {
 	this := constructs.NewConstruct(scope, jsii.String(id))
 	for _, b := range buckets {
+		if !b.Create {
+			continue
+		}
 		made := awss3.NewBucket(this, jsii.String(b.Name), &awss3.BucketProps{
 			BucketName:        jsii.String(b.Name),
 			Versioned:         jsii.Bool(b.Versioned),
@@ -21,7 +23,7 @@ func newBuckets(scope constructs.Construct, id string, buckets []bucket, local b
 			EnforceSSL:        jsii.Bool(!local),
 			RemovalPolicy:     awscdk.RemovalPolicy_RETAIN,
 		})
-		if b.IsSource() {
+		if b.isSource() {
 			// The L2 switch would add a function of CDK's own that may change
 			// the notifications of any bucket.
 			made.Node().DefaultChild().(awss3.CfnBucket).SetNotificationConfiguration(

@@ -14,15 +14,15 @@ import (
 func newHomeStack(app constructs.Construct, settings Settings, config rule.Config, t topology) (awscdk.Stack, error) {
 	stack := newStack(app, settings.StackName, settings, t.Home, "Replicates objects between S3 buckets")
 
-	buckets := newBuckets(stack, "Buckets", t.Created(t.Home), settings.Local)
+	buckets := newBuckets(stack, "Buckets", t.Buckets, settings.Local)
 	tables := newTables(stack, "Tables", settings.Local)
 	queues := newEventQueues(stack, "Queues", settings)
 
 	var rules []busRule
-	for _, p := range patternsFor(t.Sources(t.Home)) {
+	for _, p := range patternsFor(t.sources(t.Home)) {
 		rules = append(rules, busRule{Pattern: p})
 	}
-	if len(t.Outposts()) > 0 {
+	if len(t.outposts()) > 0 {
 		// Only identities of this account can put events on it, and of those
 		// only the forwarding roles are told its name.
 		bus := awsevents.NewEventBus(stack, jsii.String("Forwarded"), &awsevents.EventBusProps{
@@ -44,11 +44,11 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	alarms := newAlarms(stack, "Alarms", settings)
 	alarms.deadLetters("EventsDeadLetters", queues.DeadLetters, "Messages that cannot be decoded or crash the event function. Look at them, then `make redrive`.")
 	alarms.deadLetters("UndeliveredEvents", sources.Undelivered, "Events that EventBridge could not deliver to the queue. Look at the ERROR_CODE attribute, then `make redrive`.")
-	alarms.oldestMessage("EventsOldestMessage", queues.Events, t.Targets)
+	alarms.oldestMessage("EventsOldestMessage", queues.Events, t.Rules)
 	alarms.functionErrors("ReplicateErrors", replicate)
 	alarms.functionErrors("ProvisionErrors", provision)
 	alarms.objectsFailed("ObjectsFailed")
-	for _, r := range t.Targets {
+	for _, r := range t.Rules {
 		alarms.latency("Latency-"+r.Name, r)
 	}
 	dashboard := newDashboard(stack, "Dashboard", settings, queues, sources, tables, replicate)

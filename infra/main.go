@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/constructs-go/constructs/v10"
@@ -68,25 +67,22 @@ func newApp(outdir string) awscdk.App {
 
 // newStacks adds the home stack and one for each other source region.
 func newStacks(app constructs.Construct, settings Settings, config rule.Config) error {
-	t, problems := newTopology(config, settings.Region)
 	var errs []error
-	if text := problems.In(settings.ConfigFile); text != "" {
-		errs = append(errs, errors.New(strings.TrimSpace(text)))
-	}
 	for _, function := range []string{"replicate", "provision"} {
 		bootstrap := filepath.Join(settings.Dist, goarch(settings.Local), function, "bootstrap")
 		if _, err := os.Stat(bootstrap); err != nil {
 			errs = append(errs, fmt.Errorf("%w: run `make build`", err))
 		}
 	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
+	t := newTopology(config.Storage, settings.Region)
 	home, err := newHomeStack(app, settings, config, t)
 	if err != nil {
 		return err
 	}
-	for _, region := range t.Outposts() {
+	for _, region := range t.outposts() {
 		// The bus they forward to stands at home.
 		newOutpostStack(app, settings, t, region).AddDependency(home, nil)
 	}

@@ -7,14 +7,12 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// newOutpostStack stands in a source region other than home: it makes the
-// buckets that the configuration asks for there, and forwards the events of the
-// sources there to the bus at home.
+// newOutpostStack stands in a source region other than home and forwards the
+// events of the sources there to the bus at home.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-region.html
 func newOutpostStack(app constructs.Construct, settings Settings, t topology, region string) awscdk.Stack {
 	stack := newStack(app, settings.StackName+"-"+region, settings, region,
 		"Forwards S3 events to the replicator in "+t.Home)
-	newBuckets(stack, "Buckets", t.Created(region), settings.Local)
 
 	bus := stack.FormatArn(&awscdk.ArnComponents{
 		Service:      jsii.String("events"),
@@ -30,7 +28,7 @@ func newOutpostStack(app constructs.Construct, settings Settings, t topology, re
 		Resources: &[]*string{bus},
 	}))
 	var rules []busRule
-	for _, p := range patternsFor(t.Sources(region)) {
+	for _, p := range patternsFor(t.sources(region)) {
 		rules = append(rules, busRule{Pattern: p})
 	}
 	sources := newSourceEvents(stack, "Sources", settings, rules, bus, role.RoleArn())

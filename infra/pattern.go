@@ -13,7 +13,7 @@ const maxPattern = 2048
 // of the values that match.
 type pattern map[string]any
 
-// anyBucket matches every event that can change what a replica should be.
+// anyBucket matches every S3 event that can change what a replica should be.
 func anyBucket() pattern {
 	return pattern{
 		"source": []string{"aws.s3"},
@@ -35,19 +35,19 @@ func ofBuckets(names []string) pattern {
 
 // patternsFor matches the events of all these buckets, in as few patterns as
 // the limit on their length allows.
-func patternsFor(buckets []bucket) []pattern {
+func patternsFor(names []string) []pattern {
 	var patterns []pattern
-	var names []string
-	for _, b := range buckets {
-		more := append(slices.Clip(names), b.Name)
-		if len(names) > 0 && ofBuckets(more).length() > maxPattern {
-			patterns = append(patterns, ofBuckets(names))
-			more = []string{b.Name}
+	var some []string
+	for _, name := range names {
+		more := append(slices.Clip(some), name)
+		if ofBuckets(more).length() > maxPattern {
+			patterns = append(patterns, ofBuckets(some))
+			more = []string{name}
 		}
-		names = more
+		some = more
 	}
-	if len(names) > 0 {
-		patterns = append(patterns, ofBuckets(names))
+	if some != nil {
+		patterns = append(patterns, ofBuckets(some))
 	}
 	return patterns
 }
@@ -55,7 +55,7 @@ func patternsFor(buckets []bucket) []pattern {
 func (p pattern) length() int {
 	b, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // a map of strings always encodes
+		panic(err) // maps of strings always encode
 	}
 	return len(b)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
@@ -31,6 +32,8 @@ func newProvision(scope constructs.Construct, id string, settings Settings, conf
 	if err != nil {
 		return nil, err
 	}
+	// The buckets whose notifications the stack does not own.
+	adopted := slices.DeleteFunc(slices.Clone(t.Buckets), func(b bucket) bool { return b.Create || !b.isSource() })
 	function := newFunction(scope, id, functionProps{
 		Description: "Deploys the configuration: rules into the table, EventBridge on",
 		Code:        code,
@@ -42,16 +45,14 @@ func newProvision(scope constructs.Construct, id string, settings Settings, conf
 			variables.MetricsNamespace: jsii.String(settings.metricsNamespace()),
 			variables.LogLevel:         jsii.String(settings.LogLevel),
 		},
-		Policy: provisionAccess(t),
+		Policy: provisionAccess(adopted),
 	})
-	allowTable(function, tables.Rules, "GetItem", "Query", "Scan", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
+	allowTable(function, tables.Rules, "GetItem", "Scan", "PutItem", "UpdateItem", "DeleteItem")
 
 	type source struct{ Name, Region string }
 	sources := []source{}
-	for _, b := range t.Buckets {
-		if b.IsSource() && !b.Create {
-			sources = append(sources, source{b.Name, b.Region})
-		}
+	for _, b := range adopted {
+		sources = append(sources, source{b.Name, b.Region})
 	}
 	resource := awscdk.NewCustomResource(scope, jsii.String("Configuration"), &awscdk.CustomResourceProps{
 		ServiceToken:   function.FunctionArn(),

@@ -36,16 +36,16 @@ func newReplicate(scope constructs.Construct, id string, settings Settings, t to
 		},
 		Policy: slices.Concat(
 			replicateAccess(t),
-			keyAccess(awscdk.Stack_Of(scope), t, settings.KMSKeys),
+			keyAccess(awscdk.Stack_Of(scope), slices.Concat(t.Keys, settings.KMSKeys)),
 		),
 	})
 	if settings.Local {
 		// The local cloud's S3 ignores destination conditions on CopyObject.
 		function.AddEnvironment(jsii.String(variables.EmulatedConditions), jsii.String("copy"), nil)
 	}
-	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Query", "Scan")
-	allowTable(function, tables.Provenance, "BatchGetItem", "GetItem", "PutItem", "UpdateItem", "DeleteItem")
-	allowTable(function, tables.Runs, "GetItem", "PutItem", "UpdateItem", "DeleteItem")
+	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan")
+	allowTable(function, tables.Provenance, "BatchGetItem", "UpdateItem", "DeleteItem")
+	allowTable(function, tables.Runs, "UpdateItem")
 	queues.Events.GrantSendMessages(function)
 	function.AddEventSource(awslambdaeventsources.NewSqsEventSource(queues.Events, &awslambdaeventsources.SqsEventSourceProps{
 		BatchSize:               jsii.Number(10),

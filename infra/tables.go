@@ -6,6 +6,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
+
+	"bucket-replicator/shared/ledger/schema"
 )
 
 // tables are what the stack remembers. They outlive it: outside a local cloud
@@ -19,36 +21,44 @@ type tables struct {
 
 func newTables(scope constructs.Construct, id string, local bool) tables {
 	this := tables{construct: constructs.NewConstruct(scope, jsii.String(id))}
-	table := func(id string, props awsdynamodb.TableProps) awsdynamodb.Table {
-		props.BillingMode = awsdynamodb.BillingMode_PAY_PER_REQUEST
-		props.DeletionProtection = jsii.Bool(!local)
-		props.PointInTimeRecoverySpecification = &awsdynamodb.PointInTimeRecoverySpecification{
-			PointInTimeRecoveryEnabled: jsii.Bool(!local),
-		}
-		props.RemovalPolicy = awscdk.RemovalPolicy_RETAIN
-		if local {
-			props.RemovalPolicy = awscdk.RemovalPolicy_DESTROY
-		}
-		return awsdynamodb.NewTable(this.construct, jsii.String(id), &props)
-	}
-	this.Rules = table("Rules", awsdynamodb.TableProps{PartitionKey: text("name")})
-	this.Provenance = table("Provenance", awsdynamodb.TableProps{PartitionKey: text("address")})
-	this.Runs = table("Runs", awsdynamodb.TableProps{
-		PartitionKey:        text("rule"),
-		SortKey:             text("item"),
-		TimeToLiveAttribute: jsii.String("expires"),
-	})
-	// Sparse: only failures that will be retried have the attribute.
-	this.Runs.AddGlobalSecondaryIndex(&awsdynamodb.GlobalSecondaryIndexProps{
-		IndexName:    jsii.String("retry"),
-		PartitionKey: text("rule"),
-		SortKey:      &awsdynamodb.Attribute{Name: jsii.String("retry_at"), Type: awsdynamodb.AttributeType_NUMBER},
-	})
+	this.Rules = newTable(this.construct, "Rules", schema.Rules, local)
+	this.Provenance = newTable(this.construct, "Provenance", schema.Provenance, local)
+	this.Runs = newTable(this.construct, "Runs", schema.Runs, local)
 	return this
 }
 
-func text(name string) *awsdynamodb.Attribute {
-	return &awsdynamodb.Attribute{Name: jsii.String(name), Type: awsdynamodb.AttributeType_STRING}
+func newTable(scope constructs.Construct, id string, s schema.Table, local bool) awsdynamodb.Table {
+	props := &awsdynamodb.TableProps{
+		PartitionKey:       attribute(s.PartitionKey, awsdynamodb.AttributeType_STRING),
+		BillingMode:        awsdynamodb.BillingMode_PAY_PER_REQUEST,
+		DeletionProtection: jsii.Bool(!local),
+		PointInTimeRecoverySpecification: &awsdynamodb.PointInTimeRecoverySpecification{
+			PointInTimeRecoveryEnabled: jsii.Bool(!local),
+		},
+		RemovalPolicy: awscdk.RemovalPolicy_RETAIN,
+	}
+	if local {
+		props.RemovalPolicy = awscdk.RemovalPolicy_DESTROY
+	}
+	if s.SortKey != "" {
+		props.SortKey = attribute(s.SortKey, awsdynamodb.AttributeType_STRING)
+	}
+	if s.TTL != "" {
+		props.TimeToLiveAttribute = jsii.String(s.TTL)
+	}
+	table := awsdynamodb.NewTable(scope, jsii.String(id), props)
+	if s.Index.Name != "" {
+		table.AddGlobalSecondaryIndex(&awsdynamodb.GlobalSecondaryIndexProps{
+			IndexName:    jsii.String(s.Index.Name),
+			PartitionKey: attribute(s.Index.PartitionKey, awsdynamodb.AttributeType_STRING),
+			SortKey:      attribute(s.Index.SortKey, awsdynamodb.AttributeType_NUMBER),
+		})
+	}
+	return table
+}
+
+func attribute(name string, of awsdynamodb.AttributeType) *awsdynamodb.Attribute {
+	return &awsdynamodb.Attribute{Name: jsii.String(name), Type: of}
 }
 
 // allowTable allows DynamoDB actions on a table and its indexes.
