@@ -108,20 +108,24 @@ func (d *decoder) unmarshal(path string, text []byte, v any) bool {
 	if err == nil {
 		return true
 	}
-	at := strings.TrimSuffix(path, ".")
-	if at == "" {
-		at = "the body"
-	}
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong) && wrong.Field != "":
 		d.problem(path, "%s is a JSON %s, which it cannot be", wrong.Field, wrong.Value)
 	case errors.As(err, &wrong):
-		d.problem(at, " is a JSON %s, want an object", wrong.Value)
+		d.problem(whole(path), " is a JSON %s, want an object", wrong.Value)
 	default:
-		d.problem(at, " is not JSON: %v", err)
+		d.problem(whole(path), " is not JSON: %v", err)
 	}
 	return false
+}
+
+// whole names what the fields at path are of.
+func whole(path string) string {
+	if path == "" {
+		return "the body"
+	}
+	return strings.TrimSuffix(path, ".")
 }
 
 // envelope has the fields by which the forms differ.
@@ -142,7 +146,7 @@ type envelope struct {
 
 func (d *decoder) body(path, text string, depth int) {
 	if depth > maxDepth {
-		d.problem(path, "envelopes are nested more than %d deep", maxDepth)
+		d.problem(whole(path), " is nested more than %d deep", maxDepth)
 		return
 	}
 	var e envelope
@@ -167,7 +171,7 @@ func (d *decoder) body(path, text string, depth int) {
 	case e.Event == "s3:TestEvent":
 		d.result.Test = true
 	default:
-		d.problem(path, "not an S3 event: neither source and detail-type, nor Records, nor an SNS Notification")
+		d.problem(whole(path), " is not an S3 event: it has neither source and detail-type, nor Records, nor an SNS Notification")
 	}
 }
 

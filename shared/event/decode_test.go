@@ -185,6 +185,21 @@ func TestNotificationSamples(t *testing.T) {
 	}
 }
 
+func TestFieldsAreBroughtIntoTheFormThatAChangePromises(t *testing.T) {
+	body := sample(t, "s3-notification/created-put.json")
+	body = strings.Replace(body, etag, `\"`+etag+`\"`, 1)
+	body = strings.Replace(body, "T12:00:00.123Z", "T14:00:00.123+02:00", 1)
+	got, err := event.Decode(body, object.AWS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := event.Decode(sample(t, "s3-notification/created-put.json"), object.AWS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, got, want)
+}
+
 func TestEnvelopesSayWhatTheirContentSays(t *testing.T) {
 	notification := sample(t, "s3-notification/created-key-form-encoded.json")
 	tests := map[string]struct{ body, content string }{
@@ -233,6 +248,7 @@ func TestUnknownEventsAreDroppedByName(t *testing.T) {
 		"dropped/unknown-detail-type.json": "aws.s3: Object Polished",
 		"dropped/unknown-event-name.json":  "aws:s3: ObjectPolished:Put",
 		"dropped/foreign-record.json":      "aws:dynamodb: INSERT",
+		"dropped/not-sent-by-s3.json":      "example.s3: Object Created",
 	}
 	for _, file := range names(t, "dropped/*") {
 		got, err := event.Decode(sample(t, file), object.AWS)
@@ -254,9 +270,9 @@ func TestUndecodableSamplesSayWhatIsWrong(t *testing.T) {
 		"not-json.txt":                       {"the body is not JSON"},
 		"empty.txt":                          {"the body is not JSON"},
 		"truncated.json":                     {"the body is not JSON"},
-		"null.json":                          {"not an S3 event"},
+		"null.json":                          {"the body is not an S3 event"},
 		"array.json":                         {"the body is a JSON array, want an object"},
-		"not-an-event.json":                  {"not an S3 event"},
+		"not-an-event.json":                  {"the body is not an S3 event"},
 		"records-empty.json":                 {"Records is empty"},
 		"no-bucket.json":                     {"detail.bucket.name is missing"},
 		"empty-key.json":                     {"detail.object.key is missing"},
@@ -271,6 +287,7 @@ func TestUndecodableSamplesSayWhatIsWrong(t *testing.T) {
 		"no-event-name.json":                 {"Records[0].eventName is missing"},
 		"no-event-source.json":               {"Records[0].eventSource is missing"},
 		"sns-of-text.json":                   {"Message is not JSON"},
+		"sns-of-another-event.json":          {"Message is not an S3 event"},
 		"sns-subscription-confirmation.json": {"SubscribeURL"},
 		"everything-wrong-at-once.json": {
 			"detail.bucket.name is missing", "detail.object.key is missing", "detail.object.size is -1", `time is "yesterday"`,
@@ -292,6 +309,10 @@ func TestBodiesNoFileCanHoldAreUndecodable(t *testing.T) {
 		"envelopes without end": {
 			wrap("aws:sqs", `{"body":%s}`, wrap("aws:sqs", `{"body":%s}`, wrap("aws:sqs", `{"body":%s}`, wrap("aws:sqs", `{"body":%s}`, sound)))),
 			"nested more than 4 deep",
+		},
+		"an S3 event without a type": {`{"source":"aws.s3"}`, "detail-type is missing"},
+		"a detail that is no object": {
+			`{"source":"aws.s3","detail-type":"Object Created","detail":7}`, "detail is a JSON number, want an object",
 		},
 		"a record that is no object": {`{"Records":[7]}`, "Records[0] is a JSON number, want an object"},
 	}
@@ -366,7 +387,7 @@ func FuzzKeyRoundTrip(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, key string) {
 		if key == "" || len(key) > 1024 || !utf8.ValidString(key) {
-			t.Skip("not a key S3 allows")
+			return // S3 allows no such key
 		}
 		quoted, err := json.Marshal(key)
 		if err != nil {
