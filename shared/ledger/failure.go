@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -66,4 +67,56 @@ func (l *Ledger) Fail(ctx context.Context, f object.Failure) error {
 		return classify("record failure of", f.Source, fmt.Errorf("rule %s: %w", f.Rule, err))
 	}
 	return nil
+}
+
+// Failures lists what is recorded for a rule, in no useful order.
+func (l *Ledger) Failures(ctx context.Context, ruleName string) ([]object.Failure, error) {
+	pages := dynamodb.NewQueryPaginator(l.db, &dynamodb.QueryInput{
+		TableName:              aws.String(l.tables.Runs),
+		KeyConditionExpression: aws.String("#rule = :rule AND begins_with(#item, :failure)"),
+		ExpressionAttributeNames: map[string]string{
+			"#rule": schema.RunsRule, "#item": schema.RunsItem,
+		},
+		ExpressionAttributeValues: item{":rule": text(ruleName), ":failure": text(schema.FailurePrefix)},
+	})
+	var all []object.Failure
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, classify("list failures in", tableRef(l.tables.Runs), fmt.Errorf("rule %s: %w", ruleName, err))
+		}
+		for _, i := range page.Items {
+			f, err := decodeFailure(i)
+			if err != nil {
+				return nil, classify("list failures in", tableRef(l.tables.Runs), fmt.Errorf("rule %s: %w", ruleName, err))
+			}
+			all = append(all, f)
+		}
+	}
+	return all, nil
+}
+
+func decodeFailure(i item) (object.Failure, error) {
+	r := reader{item: i}
+	f := object.Failure{
+		Rule:       r.text(schema.RunsRule),
+		Source:     r.ref(schema.SourceBucket, schema.SourceKey),
+		Dest:       r.ref(schema.DestBucket, schema.DestKey),
+		OccurredAt: r.time(schema.OccurredAt),
+		Code:       r.text(schema.Code),
+		Message:    r.text(schema.Message),
+		Advice:     r.text(schema.Advice),
+		Attempts:   int(r.number(schema.Attempts)),
+		RetryAt:    r.time(schema.RetryAt),
+	}
+	return f, errors.Join(r.problems...)
+}
+
+// ref reads an address that is kept in two attributes.
+func (r *reader) ref(bucket, key string) object.Ref {
+	k, err := unescape(r.text(key))
+	if err != nil {
+		r.problem(key, err)
+	}
+	return object.Ref{Bucket: bucketOf(r.text(bucket)), Key: k}
 }

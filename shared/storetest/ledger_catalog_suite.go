@@ -170,12 +170,12 @@ func pauseRaisesTheRevision(t *testing.T, f LedgerFixture) {
 func pausingARuleThatDoesNotExist(t *testing.T, f LedgerFixture) {
 	deploy(t, f, sampleConfig(), day)
 	before := catalog(t, f)
+	err := f.Ledger.SetPaused(t.Context(), "nobody", true)
+	if code := object.CodeOf(err); code != "RuleNotFound" {
+		t.Errorf("code %s", code)
+	}
 	for _, name := range []string{"nobody", "#catalog", "#storage"} {
-		err := f.Ledger.SetPaused(t.Context(), name, true)
-		wantClass(t, name, err, object.Permanent)
-		if code := object.CodeOf(err); code != "RuleNotFound" {
-			t.Errorf("%s: code %s", name, code)
-		}
+		wantClass(t, name, f.Ledger.SetPaused(t.Context(), name, true), object.Permanent)
 	}
 	if after := catalog(t, f); !reflect.DeepEqual(before, after) {
 		t.Errorf("was %+v\nnow %+v", before, after)
