@@ -16,7 +16,7 @@ STATICCHECK_VERSION := v0.8.2
 # ---- Settings ----------------------------------------------------------------
 # Each can be given on the command line: make deploy CONFIG=my.yaml
 CONFIG   ?= infra/replication.yaml
-PORT     ?= 4566
+PORT     ?=
 FUZZTIME ?= 20s
 PACKAGES ?= ./...
 
@@ -40,7 +40,7 @@ help: ## This list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\n  Settings: CONFIG=%s PORT=%s FUZZTIME=%s PACKAGES=%s\n' '$(CONFIG)' '$(PORT)' '$(FUZZTIME)' '$(PACKAGES)'
+	@printf '\n  Settings: CONFIG=%s PORT=%s FUZZTIME=%s PACKAGES=%s\n' '$(CONFIG)' '$(or $(PORT),4566)' '$(FUZZTIME)' '$(PACKAGES)'
 
 .PHONY: demo
 demo: tools build-local ## The whole stack on a local cloud, as a story (needs Go, Node, Python 3)
@@ -124,8 +124,8 @@ redrive: ## Move what is in the dead-letter queue back to the events queue
 
 ##@ Local cloud (never reaches an AWS account)
 .PHONY: local-up
-local-up: tools build-local ## Start the local cloud and deploy CONFIG; again: update it. PORT=4566
-	@go run ./localstack up -config '$(CONFIG)' -port '$(PORT)'
+local-up: tools build-local ## Start the local cloud and deploy CONFIG; again: update it (PORT=4566)
+	@go run ./localstack up -config '$(CONFIG)' $(if $(PORT),-port $(PORT))
 
 .PHONY: local-down
 local-down: ## Stop the local cloud and everything it started

@@ -36,6 +36,9 @@ var ErrNotInstalled = errors.New("not installed, run: make tools")
 // ErrNotRunning is the error of Running for a directory without a live server.
 var ErrNotRunning = errors.New("no server is running")
 
+// ErrPortTaken is wrapped by the error of a start whose port cannot be had.
+var ErrPortTaken = errors.New("in use or not allowed")
+
 // Options of a start. The zero value is right for tests.
 type Options struct {
 	// Port on 127.0.0.1; 0 takes a free one.
@@ -232,7 +235,7 @@ func (s *Server) alive() bool {
 func claimPort(ctx context.Context, port int) (int, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(port))
 	if err != nil {
-		return 0, fmt.Errorf("port %d is in use or not allowed: %w", port, err)
+		return 0, fmt.Errorf("port %d is %w: %w", port, ErrPortTaken, err)
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil

@@ -1,0 +1,9 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+func demo(context.Context, io.Writer) error { return errors.New("not yet") }
