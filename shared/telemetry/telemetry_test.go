@@ -320,6 +320,12 @@ func TestLogLinesCarryTheRequestID(t *testing.T) {
 			if line["request_id"] != test.want || line["rule"] != "a" || line["msg"] != "object copied" {
 				t.Errorf("got %v", line)
 			}
+
+			out.Reset()
+			log.WithGroup("object").InfoContext(test.ctx, "object copied")
+			if got := strings.Contains(out.String(), `"request_id":"id-1"`); got != (test.want != nil) {
+				t.Errorf("in a group: %s", out.String())
+			}
 		})
 	}
 }
