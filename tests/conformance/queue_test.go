@@ -1,0 +1,87 @@
+package conformance
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"bucket-replicator/shared/event"
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/queue"
+	"bucket-replicator/shared/storetest"
+
+	lambda "github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+func TestQueueOnMiniStack(t *testing.T) {
+	config, _ := client(miniStack(t))
+	client := sqs.NewFromConfig(config)
+	var made atomic.Int64
+	storetest.TestQueue(t, func(t *testing.T) storetest.QueueFixture {
+		out, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{
+			QueueName:  aws.String(fmt.Sprintf("queue-%d", made.Add(1))),
+			Attributes: map[string]string{string(types.QueueAttributeNameVisibilityTimeout): "3600"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		url := *out.QueueUrl
+		return storetest.QueueFixture{
+			Queue: queue.New(client, url),
+			Send: func(t *testing.T, body string) {
+				if _, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body}); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Delete: func(t *testing.T, m event.Message) {
+				if _, err := client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: &m.Receipt}); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Receive: func(t *testing.T) []event.Message { return receive(t, client, url) },
+			Sleep:   time.Sleep,
+		}
+	})
+	t.Run("a queue that does not exist", func(t *testing.T) {
+		q := queue.New(client, *config.BaseEndpoint+"/000000000000/nothing-of-that-name")
+		for name, err := range map[string]error{
+			"defer":    q.Defer(t.Context(), event.Message{ID: "m", Body: "b"}, 0),
+			"back off": q.Backoff(t.Context(), event.Message{ID: "m", Receipt: "r"}, 0),
+		} {
+			if object.ClassOf(err) != object.Permanent {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+// receive hands messages over as Lambda does, so that they are read as the
+// functions read them.
+func receive(t *testing.T, client *sqs.Client, url string) []event.Message {
+	t.Helper()
+	out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+		QueueUrl:                    &url,
+		MaxNumberOfMessages:         10,
+		MessageAttributeNames:       []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var batch lambda.SQSEvent
+	for _, m := range out.Messages {
+		record := lambda.SQSMessage{
+			MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body,
+			Attributes: m.Attributes, MessageAttributes: map[string]lambda.SQSMessageAttribute{},
+		}
+		for name, v := range m.MessageAttributes {
+			record.MessageAttributes[name] = lambda.SQSMessageAttribute{StringValue: v.StringValue, DataType: *v.DataType}
+		}
+		batch.Records = append(batch.Records, record)
+	}
+	return event.Messages(batch)
+}
