@@ -125,7 +125,7 @@ redrive: ## Move what is in the dead-letter queue back to the events queue
 ##@ Local cloud (never reaches an AWS account)
 .PHONY: local-up
 local-up: tools build-local ## Start the local cloud and deploy CONFIG; again: update it (PORT=4566)
-	@go run ./localstack up -config '$(CONFIG)' $(if $(PORT),-port $(PORT))
+	@go run ./localstack up -config '$(CONFIG)' $(if $(PORT),-port $(PORT)) $(if $(ENDPOINT),-endpoint $(ENDPOINT))
 
 .PHONY: local-down
 local-down: ## Stop the local cloud and everything it started

@@ -27,23 +27,19 @@ func stateDir() (string, error) {
 
 // up starts the cloud unless it runs, and deploys. The cloud stays up if the
 // deployment fails, so that one can look at it.
-func up(ctx context.Context, config string, port int, out io.Writer) error {
+func up(ctx context.Context, config string, port int, endpoint string, out io.Writer) error {
 	dir, err := stateDir()
 	if err != nil {
 		return err
 	}
-	c, err := cloud.Running(dir, out)
-	switch {
-	case errors.Is(err, server.ErrNotRunning):
-		if c, err = start(ctx, dir, port, out); err != nil {
-			return err
-		}
-	case err != nil:
+	var c *cloud.Cloud
+	if endpoint != "" {
+		c, err = cloud.At(endpoint, dir, out)
+	} else {
+		c, err = runningOrNew(ctx, dir, port, out)
+	}
+	if err != nil {
 		return err
-	case port != 0 && c.URL() != url(port):
-		return fmt.Errorf("this clone's local cloud runs at %s already: make local-down first, or leave PORT out to update it", c.URL())
-	default:
-		fmt.Fprintf(out, "updating the local cloud that runs at %s\n", c.URL())
 	}
 	stack, err := c.Deploy(ctx, config)
 	if err != nil {
@@ -56,6 +52,20 @@ func up(ctx context.Context, config string, port int, out io.Writer) error {
 	fmt.Fprintf(out, "\n%d rules are live at %s. To use it from this shell: source .cache/local/env\n",
 		len(stack.Config.Storage.Replication.Rules), c.URL())
 	return nil
+}
+
+func runningOrNew(ctx context.Context, dir string, port int, out io.Writer) (*cloud.Cloud, error) {
+	c, err := cloud.Running(dir, out)
+	switch {
+	case errors.Is(err, server.ErrNotRunning):
+		return start(ctx, dir, port, out)
+	case err != nil:
+		return nil, err
+	case port != 0 && c.URL() != url(port):
+		return nil, fmt.Errorf("this clone's local cloud runs at %s already: make local-down first, or leave PORT out to update it", c.URL())
+	}
+	fmt.Fprintf(out, "updating the local cloud that runs at %s\n", c.URL())
+	return c, nil
 }
 
 func start(ctx context.Context, dir string, port int, out io.Writer) (*cloud.Cloud, error) {

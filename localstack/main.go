@@ -2,6 +2,7 @@
 // lists the targets that call it.
 //
 //	localstack up [-config FILE] [-port N]   start the cloud and deploy; again: update
+//	localstack up -endpoint URL              deploy onto a cloud that runs already
 //	localstack down                          stop it
 //	localstack status                        is it running, where, with what
 //	localstack redrive [-stack NAME]         send dead letters again
@@ -43,8 +44,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case "up":
 		config := flags.String("config", "infra/replication.yaml", "the configuration to deploy")
 		port := flags.Int("port", 0, "port on 127.0.0.1 (default: where it runs already, else 4566)")
+		endpoint := flags.String("endpoint", "", "deploy onto this running cloud, as of compose.yaml, instead of starting one")
 		_ = flags.Parse(args[1:]) // exits on error
-		return up(ctx, *config, *port, out)
+		return up(ctx, *config, *port, *endpoint, out)
 	case "down":
 		return down(out)
 	case "status":

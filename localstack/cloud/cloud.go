@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -42,7 +43,8 @@ type Options struct {
 
 // Cloud is a running local cloud.
 type Cloud struct {
-	server *server.Server
+	url    string
+	server *server.Server // nil where it was started by somebody else
 	dir    string
 	out    io.Writer
 }
@@ -70,7 +72,18 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.url = c.server.URL
 	return c, nil
+}
+
+// At is a cloud that somebody else started, such as the one of compose.yaml.
+// State goes to dir; Stop does nothing.
+func At(url, dir string, out io.Writer) (*Cloud, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Cloud{url: strings.TrimSuffix(url, "/"), dir: dir, out: out}, os.MkdirAll(dir, 0o755)
 }
 
 // Running finds the cloud that a former process started in dir with Detach.
@@ -84,17 +97,22 @@ func Running(dir string, out io.Writer) (*Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cloud{server: s, dir: dir, out: out}, nil
+	return &Cloud{url: s.URL, server: s, dir: dir, out: out}, nil
 }
 
 func serverDir(dir string) string { return filepath.Join(dir, "server") }
 
 // URL is the one endpoint of every service, "http://127.0.0.1:4566".
-func (c *Cloud) URL() string { return c.server.URL }
+func (c *Cloud) URL() string { return c.url }
 
 // Stop ends the cloud and all that it started. What it held is gone then; its
 // logs stay in Dir.
-func (c *Cloud) Stop() error { return c.server.Stop() }
+func (c *Cloud) Stop() error {
+	if c.server == nil {
+		return nil
+	}
+	return c.server.Stop()
+}
 
 // AWS is the configuration of SDK clients that speak to this cloud and to
 // nothing else.

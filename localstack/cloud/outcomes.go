@@ -1,0 +1,108 @@
+package cloud
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"bucket-replicator/localstack/server"
+)
+
+// Outcome is a line that the event function logs for each object and rule, as
+// the people who run it see it.
+type Outcome struct {
+	Time       time.Time `json:"time"`
+	Message    string    `json:"msg"`
+	Result     string    `json:"result"` // copied, deleted, skipped, ...
+	Reason     string    `json:"reason"` // of a skip
+	Rule       string    `json:"rule"`
+	Bucket     string    `json:"bucket"` // "aws/name"
+	Key        string    `json:"key"`
+	DestBucket string    `json:"dest_bucket"`
+	DestKey    string    `json:"dest_key"`
+	Bytes      int64     `json:"bytes"`
+	Seconds    float64   `json:"seconds"` // from the event to the replica
+	Code       string    `json:"code"`
+	Error      string    `json:"error"`
+}
+
+// Outcomes reads what the event function logged since the cloud was started, in
+// the order of the log.
+func (c *Cloud) Outcomes(ctx context.Context, s Stack) ([]Outcome, error) {
+	lines, err := c.Logs(ctx, s.Outputs["ReplicateLogGroup"])
+	if err != nil {
+		return nil, err
+	}
+	var outcomes []Outcome
+	for _, line := range lines {
+		var o Outcome
+		if json.Unmarshal([]byte(line), &o) == nil && o.Message == "outcome" {
+			outcomes = append(outcomes, o)
+		}
+	}
+	return outcomes, nil
+}
+
+// Logs reads all lines of a log group. A group that nobody wrote to yet has
+// none.
+func (c *Cloud) Logs(ctx context.Context, group string) ([]string, error) {
+	var lines []string
+	request := map[string]string{"logGroupName": group}
+	for {
+		var page struct {
+			Events []struct {
+				Message string `json:"message"`
+			} `json:"events"`
+			NextToken string `json:"nextToken"`
+		}
+		if err := c.callLogs(ctx, "FilterLogEvents", request, &page); err != nil {
+			return nil, fmt.Errorf("read log group %s: %w", group, err)
+		}
+		for _, e := range page.Events {
+			lines = append(lines, e.Message)
+		}
+		if page.NextToken == "" || page.NextToken == request["nextToken"] {
+			return lines, nil
+		}
+		request["nextToken"] = page.NextToken
+	}
+}
+
+// callLogs makes one signed call of CloudWatch Logs. A client of the SDK would
+// be one more dependency for this one call.
+func (c *Cloud) callLogs(ctx context.Context, operation string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL(), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	req.Header.Set("X-Amz-Target", "Logs_20140328."+operation)
+	credentials, err := c.AWS().Credentials.Retrieve(ctx)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(ctx, credentials, req, hex.EncodeToString(sum[:]), "logs", server.Region, time.Now()); err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %s", operation, resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}
