@@ -36,7 +36,7 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	replicate := newReplicate(stack, "Replicate", settings, t, tables, queues)
 	// After the rules and the event function: from the moment the rules are
 	// in the table and EventBridge is on, objects are replicated.
-	provision, err := newProvision(stack, "Provision", settings, config, t, tables, buckets, sources.construct, replicate)
+	provision, err := newProvision(stack, "Provision", settings, config, t, tables, buckets, queues.construct, sources.construct, replicate)
 	if err != nil {
 		return nil, err
 	}

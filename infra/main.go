@@ -84,7 +84,7 @@ func newStacks(app constructs.Construct, settings Settings, config rule.Config) 
 	}
 	for _, region := range t.outposts() {
 		// The bus they forward to stands at home.
-		newOutpostStack(app, settings, t, region).AddDependency(home, nil)
+		newOutpostStack(app, settings, t, region).AddStackDependency(home, nil)
 	}
 	return nil
 }

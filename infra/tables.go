@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -61,10 +62,13 @@ func attribute(name string, of awsdynamodb.AttributeType) *awsdynamodb.Attribute
 	return &awsdynamodb.Attribute{Name: jsii.String(name), Type: of}
 }
 
-// allowTable allows DynamoDB actions on a table and its indexes.
+// allowTable allows DynamoDB actions on the items of a table.
 func allowTable(function awslambda.Function, table awsdynamodb.Table, actions ...string) {
 	for i, action := range actions {
 		actions[i] = "dynamodb:" + action
 	}
-	table.Grant(function, *jsii.Strings(actions...)...)
+	function.AddToRolePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Actions:   jsii.Strings(actions...),
+		Resources: &[]*string{table.TableArn()},
+	}))
 }
