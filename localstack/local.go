@@ -43,7 +43,7 @@ func up(ctx context.Context, config string, port int, endpoint string, out io.Wr
 	}
 	stack, err := c.Deploy(ctx, config)
 	if err != nil {
-		return fmt.Errorf("%w\nThe local cloud still runs at %s; make local-down stops it.", err, c.URL())
+		return fmt.Errorf("%w\nthe local cloud still runs at %s; make local-down stops it", err, c.URL())
 	}
 	env := filepath.Join(dir, "env")
 	if err := os.WriteFile(env, []byte(c.Exports()), 0o600); err != nil {
@@ -74,7 +74,7 @@ func start(ctx context.Context, dir string, port int, out io.Writer) (*cloud.Clo
 	}
 	c, err := cloud.Start(ctx, cloud.Options{Dir: dir, Port: port, Detach: true, Out: out})
 	if errors.Is(err, server.ErrPortTaken) {
-		return nil, fmt.Errorf("%w\nAnother program listens there, perhaps the local cloud of another clone. Stop it, or choose another port: make local-up PORT=%d", err, port+1)
+		return nil, fmt.Errorf("%w\nanother program listens there, perhaps the local cloud of another clone: stop it, or choose another port with make local-up PORT=%d", err, port+1)
 	}
 	return c, err
 }
