@@ -31,8 +31,11 @@ type Ledger struct {
 	tables Tables
 }
 
-// New makes a ledger over these tables.
-func New(db *dynamodb.Client, t Tables) *Ledger { return &Ledger{db: db, tables: t} }
+// New makes a ledger over these tables. No request is made before the first
+// call.
+func New(c aws.Config, t Tables) *Ledger {
+	return &Ledger{db: dynamodb.NewFromConfig(c), tables: t}
+}
 
 // batchLimit is how many items one BatchGetItem may ask for.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html

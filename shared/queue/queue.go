@@ -32,8 +32,8 @@ type Queue struct {
 	url string
 }
 
-// New makes a queue of the URL.
-func New(client *sqs.Client, url string) *Queue { return &Queue{sqs: client, url: url} }
+// New makes a queue of the URL. No request is made before the first call.
+func New(c aws.Config, url string) *Queue { return &Queue{sqs: sqs.NewFromConfig(c), url: url} }
 
 // Defer sends the message again as a new one that is delivered after delay: the
 // body as it is, its deferrals counted. The old message is left to its

@@ -51,7 +51,7 @@ func TestLedgerOnMiniStack(t *testing.T) {
 	config, transport := client(miniStack(t))
 	db := dynamodb.NewFromConfig(config)
 	storetest.TestLedger(t, func(t *testing.T) storetest.LedgerFixture {
-		l, tables := openLedger(t, db)
+		l, tables := openLedger(t, config)
 		return storetest.LedgerFixture{
 			Ledger:         l,
 			LoseNextAnswer: func() { transport.lose.Store(true) },
@@ -60,7 +60,7 @@ func TestLedgerOnMiniStack(t *testing.T) {
 		}
 	})
 	t.Run("only failures that are retried are in the index", func(t *testing.T) {
-		l, tables := openLedger(t, db)
+		l, tables := openLedger(t, config)
 		source := object.Ref{Bucket: object.Bucket{Backend: object.AWS, Name: "src"}, Key: "k"}
 		at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 		for _, step := range []struct {
@@ -87,13 +87,16 @@ func TestLedgerOnMiniStack(t *testing.T) {
 	})
 }
 
-func openLedger(t *testing.T, db *dynamodb.Client) (*ledger.Ledger, ledger.Tables) {
+// openLedger makes a ledger with tables of its own.
+func openLedger(t *testing.T, config aws.Config) (*ledger.Ledger, ledger.Tables) {
+	t.Helper()
+	db := dynamodb.NewFromConfig(config)
 	tables := ledger.Tables{
 		Rules:      createTable(t, db, "rules", schema.Rules),
 		Provenance: createTable(t, db, "provenance", schema.Provenance),
 		Runs:       createTable(t, db, "runs", schema.Runs),
 	}
-	return ledger.New(db, tables), tables
+	return ledger.New(config, tables), tables
 }
 
 // miniStack is a server of this test's own.

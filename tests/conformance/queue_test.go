@@ -31,7 +31,7 @@ func TestQueueOnMiniStack(t *testing.T) {
 		}
 		url := *out.QueueUrl
 		return storetest.QueueFixture{
-			Queue: queue.New(client, url),
+			Queue: queue.New(config, url),
 			Send: func(t *testing.T, body string) {
 				if _, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body}); err != nil {
 					t.Fatal(err)
@@ -47,7 +47,7 @@ func TestQueueOnMiniStack(t *testing.T) {
 		}
 	})
 	t.Run("a queue that does not exist", func(t *testing.T) {
-		q := queue.New(client, *config.BaseEndpoint+"/000000000000/nothing-of-that-name")
+		q := queue.New(config, *config.BaseEndpoint+"/000000000000/nothing-of-that-name")
 		for name, err := range map[string]error{
 			"defer":    q.Defer(t.Context(), event.Message{ID: "m", Body: "b"}, 0),
 			"back off": q.Backoff(t.Context(), event.Message{ID: "m", Receipt: "r"}, 0),
