@@ -174,10 +174,10 @@ $(STAMPS)/cfn-lint-$(CFN_LINT_VERSION): .tools/cfn-lint.txt
 # it those tests say loudly that they did not run; in CI that is a failure.
 $(STAMPS)/localstack-$(LOCALSTACK_VERSION): .tools/localstack.txt
 	@echo "installing LocalStack $(LOCALSTACK_VERSION), S3 only (about 30 s, once)"
-	@if python=$$(.tools/find-python 3.12); then \
+	@if python=$$(.tools/find-python 3.13); then \
 		$(call python-tool,localstack,localstack-core[base-runtime]==$(LOCALSTACK_VERSION)); \
 	else \
-		echo "WARNING: LocalStack needs Python 3.12 or newer. UNTESTED without it: that a conditional"; \
+		echo "WARNING: LocalStack needs Python 3.13 or newer. UNTESTED without it: that a conditional"; \
 		echo "CopyObject refuses a changed destination. Install one, or name it: make tools PYTHON=/path/to/python"; \
 		[ "$${CI:-}" != true ]; \
 	fi >&2

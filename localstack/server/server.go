@@ -30,7 +30,7 @@ const (
 
 // ErrNotInstalled is wrapped by the error for a server whose program is not
 // under .cache. LocalStack is left out of the installation where there is no
-// Python 3.12, so a test may answer it by saying which promise went untested.
+// Python 3.13, so a test may answer it by saying which promise went untested.
 var ErrNotInstalled = errors.New("not installed, run: make tools")
 
 // ErrNotRunning is the error of Running for a directory without a live server.
