@@ -221,3 +221,7 @@ func BenchmarkNewObjects(b *testing.B) {
 		o.Fingerprint()
 	}
 }
+
+func TestTheFakeKeepsEveryPromise(t *testing.T) {
+	TestObjects(t, FakeObjects(NewObjects(time.Now)))
+}

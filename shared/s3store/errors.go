@@ -1,0 +1,105 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"bucket-replicator/shared/object"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+)
+
+// classes of the codes whose HTTP status alone would mislead: S3 sends several
+// of them with a 400 or a 403, and CopyObject any of them inside a 200.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+var classes = map[string]object.Class{
+	"BandwidthLimitExceeded":       object.Retryable,
+	"ConditionalRequestConflict":   object.Retryable,
+	"ExpiredToken":                 object.Retryable, // the next credentials are fresh
+	"InternalError":                object.Retryable,
+	"OperationAborted":             object.Retryable,
+	"RequestExpired":               object.Retryable,
+	"RequestLimitExceeded":         object.Retryable,
+	"RequestTimeTooSkewed":         object.Retryable,
+	"RequestTimeout":               object.Retryable,
+	"ServiceUnavailable":           object.Retryable,
+	"SlowDown":                     object.Retryable,
+	"Throttling":                   object.Retryable,
+	"ThrottlingException":          object.Retryable,
+	"TokenRefreshRequired":         object.Retryable,
+	"NoSuchBucket":                 object.Permanent,
+	"NoSuchKey":                    object.Premise,
+	"NoSuchVersion":                object.Premise,
+	"PreconditionFailed":           object.Premise,
+	"KMS.DisabledException":        object.Permanent,
+	"KMS.KMSInvalidStateException": object.Permanent,
+	"KMS.NotFoundException":        object.Permanent,
+}
+
+// bodiless are the codes of answers to HEAD, which have none of their own: the
+// SDK takes the status text.
+var bodiless = map[int]string{
+	http.StatusForbidden:          "AccessDenied",
+	http.StatusPreconditionFailed: "PreconditionFailed",
+	http.StatusServiceUnavailable: "SlowDown",
+}
+
+// classify makes err the *object.Error that the store's callers are promised.
+// Which condition of a copy a 412 speaks of, S3 does not say; it is Premise
+// either way.
+func classify(op string, at object.Ref, err error) error {
+	if err == nil {
+		return nil
+	}
+	var ours *object.Error
+	if errors.As(err, &ours) {
+		if ours.Op == "" {
+			ours.Op, ours.Ref = op, at
+		}
+		return ours
+	}
+	e := &object.Error{Op: op, Ref: at, Err: err}
+	e.Class, e.Code = classOf(op, err)
+	return e
+}
+
+func classOf(op string, err error) (object.Class, string) {
+	status, code := status(err), ""
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		code = api.ErrorCode()
+	}
+	if generic, ok := bodiless[status]; ok && (code == "" || code == "Forbidden" || code == http.StatusText(status)) {
+		code = generic
+	}
+	if class, ok := classes[code]; ok {
+		return class, code
+	}
+	switch {
+	case code == "InvalidObjectState" && op == "copy":
+		return object.Premise, code // it was archived since the look
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return object.Retryable, "RequestCanceled"
+	case status == 0:
+		return object.Retryable, "NoAnswer"
+	case status == http.StatusPreconditionFailed, status == http.StatusNotFound && op != "list":
+		return object.Premise, code
+	case status == http.StatusRequestTimeout, status == http.StatusConflict, status == http.StatusTooManyRequests:
+		return object.Retryable, code
+	case status >= 300 && status < 500, status == http.StatusNotImplemented:
+		return object.Permanent, code
+	default:
+		return object.Retryable, code
+	}
+}
+
+// status is the HTTP status that err came with, 0 where there was no answer.
+func status(err error) int {
+	var answer *awshttp.ResponseError
+	if errors.As(err, &answer) && answer.Response != nil {
+		return answer.HTTPStatusCode()
+	}
+	return 0
+}

@@ -1,0 +1,101 @@
+package s3store
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+
+	"bucket-replicator/shared/object"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// List lists up to limit objects (1 to 1,000) whose keys begin with prefix and
+// come after after, in the order of the keys' bytes, and whether there are
+// more. Keys hidden by a delete marker are not listed. A page is empty only at
+// the end. It fails where the server breaks that order or does not move on:
+// whoever merges two listings would take the gap for deletes.
+func (s *Store) List(ctx context.Context, b object.Bucket, prefix, after string, limit int) (page []object.Listed, more bool, err error) {
+	at := object.Ref{Bucket: b, Key: prefix}
+	if limit < 1 || limit > 1000 {
+		return nil, false, classify("list", at, refusal("InvalidArgument", fmt.Sprintf("a limit of %d is not within 1 to 1000", limit)))
+	}
+	e, err := s.at(b)
+	if err == nil {
+		page, more, err = e.list(ctx, b.Name, prefix, after, limit)
+	}
+	if err != nil {
+		return nil, false, classify("list", at, err)
+	}
+	return page, more, nil
+}
+
+func (e endpoint) list(ctx context.Context, bucket, prefix, after string, limit int) ([]object.Listed, bool, error) {
+	in := &s3.ListObjectsV2Input{
+		Bucket:       aws.String(bucket),
+		MaxKeys:      aws.Int32(int32(limit)),
+		EncodingType: types.EncodingTypeUrl, // XML cannot hold control characters
+		// Tells an archived object that was restored from one that was not.
+		OptionalObjectAttributes: []types.OptionalObjectAttributes{types.OptionalObjectAttributesRestoreStatus},
+	}
+	if prefix != "" {
+		in.Prefix = aws.String(prefix)
+	}
+	if after != "" {
+		in.StartAfter = aws.String(after)
+	}
+	for {
+		out, err := e.ListObjectsV2(ctx, in)
+		if err != nil {
+			return nil, false, err
+		}
+		page, err := entries(out, after)
+		more := aws.ToBool(out.IsTruncated)
+		if err != nil || len(page) > 0 || !more {
+			return page, more, err
+		}
+		// Nothing but deleted keys so far.
+		next := out.NextContinuationToken
+		if aws.ToString(next) == "" || aws.ToString(next) == aws.ToString(in.ContinuationToken) {
+			return nil, false, refusal("ListingStandsStill", "the server says there is more, and does not say where")
+		}
+		in.ContinuationToken = next
+	}
+}
+
+// entries reads one answer. The SDK leaves the keys encoded.
+func entries(out *s3.ListObjectsV2Output, after string) ([]object.Listed, error) {
+	page := make([]object.Listed, 0, len(out.Contents))
+	for _, o := range out.Contents {
+		key := aws.ToString(o.Key)
+		if out.EncodingType == types.EncodingTypeUrl {
+			decoded, err := url.QueryUnescape(key)
+			if err != nil {
+				return nil, refusal("ListingEncoding", fmt.Sprintf("key %q: %v", key, err))
+			}
+			key = decoded
+		}
+		if key <= after && after != "" {
+			return nil, refusal("ListingOutOfOrder", fmt.Sprintf("key %q comes after %q", key, after))
+		}
+		after = key
+		page = append(page, object.Listed{Key: key, State: object.State{
+			Presence:     object.Present,
+			ETag:         bare(o.ETag),
+			Size:         aws.ToInt64(o.Size),
+			LastModified: whole(o.LastModified),
+			Archived:     listedArchived(o),
+		}})
+	}
+	return page, nil
+}
+
+func listedArchived(o types.Object) bool {
+	if o.StorageClass != types.ObjectStorageClassGlacier && o.StorageClass != types.ObjectStorageClassDeepArchive {
+		return false
+	}
+	r := o.RestoreStatus
+	return r == nil || aws.ToBool(r.IsRestoreInProgress) || r.RestoreExpiryDate == nil
+}

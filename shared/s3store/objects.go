@@ -1,0 +1,276 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"bucket-replicator/shared/object"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// Head looks at the current version: one HEAD, and one GET of the tags where
+// withTags. A 404 costs a HEAD of the bucket too. The checksum is not asked
+// for: under SSE-KMS that would need the right to decrypt.
+func (s *Store) Head(ctx context.Context, at object.Ref, withTags bool) (object.State, error) {
+	e, err := s.at(at.Bucket)
+	if err != nil {
+		return object.State{}, classify("head", at, err)
+	}
+	state, err := e.look(ctx, at)
+	if err == nil && withTags && state.Presence == object.Present {
+		state.Tags, err = e.tags(ctx, at, state.VersionID)
+	}
+	if err != nil {
+		return object.State{}, classify("head", at, err)
+	}
+	return state, nil
+}
+
+func (e endpoint) look(ctx context.Context, at object.Ref) (object.State, error) {
+	out, err := e.HeadObject(ctx, &s3.HeadObjectInput{
+		Bucket: aws.String(at.Bucket.Name),
+		Key:    aws.String(at.Key),
+	})
+	if status(err) == http.StatusNotFound {
+		return e.gone(ctx, at.Bucket.Name, err)
+	}
+	if err != nil {
+		return object.State{}, err
+	}
+	return object.State{
+		Presence:     object.Present,
+		ETag:         bare(out.ETag),
+		Size:         aws.ToInt64(out.ContentLength),
+		LastModified: whole(out.LastModified),
+		VersionID:    version(out.VersionId),
+		Checksum:     checksum(out),
+		Archived:     archived(out),
+	}, nil
+}
+
+// gone tells a hidden object from an absent one by the answer's headers.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeleteMarker.html
+func (e endpoint) gone(ctx context.Context, bucket string, err error) (object.State, error) {
+	var answer *awshttp.ResponseError
+	if errors.As(err, &answer) && answer.Response.Header.Get("x-amz-delete-marker") == "true" {
+		h := answer.Response.Header
+		modified, _ := http.ParseTime(h.Get("Last-Modified")) // zero where it is not sent
+		id := h.Get("x-amz-version-id")
+		return object.State{Presence: object.Hidden, VersionID: version(&id), LastModified: modified.UTC()}, nil
+	}
+	if err := e.bucketExists(ctx, bucket); err != nil {
+		return object.State{}, err
+	}
+	return object.State{Presence: object.Absent}, nil
+}
+
+func (e endpoint) tags(ctx context.Context, at object.Ref, versionID string) (map[string]string, error) {
+	in := &s3.GetObjectTaggingInput{Bucket: aws.String(at.Bucket.Name), Key: aws.String(at.Key)}
+	if versionID != "" {
+		in.VersionId = aws.String(versionID)
+	}
+	out, err := e.GetObjectTagging(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	tags := make(map[string]string, len(out.TagSet))
+	for _, t := range out.TagSet {
+		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return tags, nil
+}
+
+// Copy makes one CopyObject, on the destination's endpoint. An error that is
+// Retryable leaves open whether it took effect.
+func (s *Store) Copy(ctx context.Context, c object.Copy) (object.Copied, error) {
+	copied, err := s.copy(ctx, c)
+	if err != nil {
+		return object.Copied{}, classify("copy", c.To, err)
+	}
+	return copied, nil
+}
+
+func (s *Store) copy(ctx context.Context, c object.Copy) (object.Copied, error) {
+	from, err := s.at(c.From.Bucket)
+	if err != nil {
+		return object.Copied{}, err
+	}
+	to, err := s.at(c.To.Bucket)
+	if err != nil {
+		return object.Copied{}, err
+	}
+	if from.backend.Endpoint != to.backend.Endpoint {
+		return object.Copied{}, refusal("CrossBackendCopy", "source and destination have no endpoint in common, and streaming is not supported yet")
+	}
+	var copied object.Copied
+	if to.emulated.Copy {
+		copied, err = to.copyLooking(ctx, c)
+	} else {
+		copied, err = to.copyOnce(ctx, copyInput(c, true))
+	}
+	if err != nil {
+		return object.Copied{}, from.explain(ctx, c.From, err)
+	}
+	return copied, nil
+}
+
+// maxCopy is the largest object that one CopyObject takes.
+const maxCopy = 5 << 30
+
+// explain finds out whether an InvalidRequest means that the source is too
+// large: S3 says that only in words.
+func (e endpoint) explain(ctx context.Context, source object.Ref, err error) error {
+	if _, code := classOf("copy", err); code != "InvalidRequest" {
+		return err
+	}
+	if state, lookErr := e.look(ctx, source); lookErr == nil && state.Size > maxCopy {
+		return refusal("TooLargeForOneCopy", "the source is over 5 GiB")
+	}
+	return err
+}
+
+// copyLooking copies to an endpoint that ignores conditions on the destination.
+// The look afterwards finds whoever wrote in between or just after: the caller
+// must not record a replica that is not there.
+func (e endpoint) copyLooking(ctx context.Context, c object.Copy) (object.Copied, error) {
+	before, err := e.look(ctx, c.To)
+	if err != nil {
+		return object.Copied{}, err
+	}
+	if !holds(before, c.DestETag) {
+		return object.Copied{}, broken("the destination is not as it was looked at")
+	}
+	copied, err := e.copyOnce(ctx, copyInput(c, false))
+	if err != nil {
+		return object.Copied{}, err
+	}
+	after, err := e.look(ctx, c.To)
+	if err != nil {
+		return object.Copied{}, err
+	}
+	d := copied.Dest
+	if after.Presence != object.Present || after.ETag != d.ETag || !after.LastModified.Equal(d.LastModified) || after.VersionID != d.VersionID {
+		return object.Copied{}, broken("somebody else wrote the destination meanwhile")
+	}
+	return copied, nil
+}
+
+func (e endpoint) copyOnce(ctx context.Context, in *s3.CopyObjectInput) (object.Copied, error) {
+	out, err := e.CopyObject(ctx, in, once)
+	if err != nil {
+		return object.Copied{}, err
+	}
+	copied := object.Copied{
+		Dest:            object.Dest{VersionID: version(out.VersionId)},
+		SourceVersionID: version(out.CopySourceVersionId),
+	}
+	if r := out.CopyObjectResult; r != nil {
+		copied.Dest.ETag, copied.Dest.LastModified = bare(r.ETag), whole(r.LastModified)
+	}
+	return copied, nil
+}
+
+// copyInput is the request for c, with the conditions on the destination or
+// without.
+func copyInput(c object.Copy, conditions bool) *s3.CopyObjectInput {
+	in := &s3.CopyObjectInput{
+		Bucket:            aws.String(c.To.Bucket.Name),
+		Key:               aws.String(c.To.Key),
+		CopySource:        aws.String(copySource(c.From)),
+		CopySourceIfMatch: aws.String(quoted(c.SourceETag)),
+		MetadataDirective: types.MetadataDirectiveCopy,
+		TaggingDirective:  types.TaggingDirectiveCopy,
+		StorageClass:      types.StorageClass(c.StorageClass),
+	}
+	if !c.Tags {
+		in.TaggingDirective = types.TaggingDirectiveReplace // by none
+	}
+	switch {
+	case !conditions:
+	case c.DestETag == "":
+		in.IfNoneMatch = aws.String("*")
+	default:
+		in.IfMatch = aws.String(quoted(c.DestETag))
+	}
+	if c.SSE != "" {
+		in.ServerSideEncryption = types.ServerSideEncryption(c.SSE)
+	}
+	if c.KMSKey != "" {
+		in.SSEKMSKeyId = aws.String(c.KMSKey)
+	}
+	if in.ServerSideEncryption == types.ServerSideEncryptionAwsKms {
+		in.BucketKeyEnabled = aws.Bool(true) // one KMS request per bucket and while, not per object
+	}
+	if c.OwnerOverride {
+		in.ACL = types.ObjectCannedACLBucketOwnerFullControl
+	}
+	return in
+}
+
+// Delete makes one conditional DeleteObject. Where the endpoint ignores the
+// condition it looks first; to look afterwards would tell nothing, since what
+// was there is gone by then.
+func (s *Store) Delete(ctx context.Context, at object.Ref, etag string) error {
+	e, err := s.at(at.Bucket)
+	if err != nil {
+		return classify("delete", at, err)
+	}
+	in := &s3.DeleteObjectInput{Bucket: aws.String(at.Bucket.Name), Key: aws.String(at.Key)}
+	if !e.emulated.Delete {
+		in.IfMatch = aws.String(quoted(etag))
+	} else if found, err := e.look(ctx, at); err != nil {
+		return classify("delete", at, err)
+	} else if !holds(found, etag) {
+		return classify("delete", at, broken("the object is not as it was looked at"))
+	}
+	_, err = e.DeleteObject(ctx, in, once)
+	return classify("delete", at, err)
+}
+
+// holds reports whether a write with this condition may replace what was found.
+func holds(found object.State, etag string) bool {
+	if etag == "" {
+		return found.Presence.Gone()
+	}
+	return found.Presence == object.Present && found.ETag == etag
+}
+
+// broken is the answer of an emulated condition.
+func broken(text string) error {
+	return &object.Error{Class: object.Premise, Code: "PreconditionFailed", Err: errors.New(text)}
+}
+
+func archived(out *s3.HeadObjectOutput) bool {
+	switch out.StorageClass {
+	case types.StorageClassGlacier, types.StorageClassDeepArchive:
+	default:
+		if out.ArchiveStatus == "" { // of an Intelligent-Tiering object
+			return false
+		}
+	}
+	return !restored(aws.ToString(out.Restore))
+}
+
+// whole cuts what some servers answer to a copy down to the whole seconds that
+// a look answers.
+func whole(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Second)
+}
+
+// version is a version id; "null", which a bucket with suspended versioning
+// gives to every write, tells no writes apart and is none.
+func version(id *string) string {
+	if aws.ToString(id) == "null" {
+		return ""
+	}
+	return aws.ToString(id)
+}

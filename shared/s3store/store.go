@@ -1,0 +1,162 @@
+// Package s3store is the object stores as S3 speaks to them: one client per
+// backend, conditions on every write, errors classified once.
+package s3store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// Conditions are conditions on the destination that an endpoint ignores or
+// refuses. The store emulates them: it looks, acts, and looks again. That is
+// weaker: what somebody else writes between the look and the act is lost, and
+// of two racing copies both may take effect (the second look makes at least
+// one of them answer Premise).
+type Conditions struct {
+	Copy   bool // If-Match and If-None-Match of CopyObject
+	Delete bool // If-Match of DeleteObject
+}
+
+// Options of a Store.
+type Options struct {
+	// Backends is asked on every call for the configured backends, so that a
+	// deployed change is seen. The backend object.AWS need not be among
+	// them: it is the account's own S3, in the region of the aws.Config.
+	Backends func() []rule.Backend
+	// Emulated says, by the backend's name, which conditions its endpoint does
+	// not keep. Where a backend is not named here, AWS keeps all of them, and
+	// of an endpoint of its own none is known to be kept.
+	Emulated map[string]Conditions
+	// Credentials resolves a backend's credentials_secret. Nil: a backend that
+	// has one answers the permanent error CredentialsSecretUnsupported.
+	Credentials func(secretARN string) aws.CredentialsProvider
+}
+
+// Store reads and writes objects on all backends. It is what the use cases call
+// Objects, and it lists. Safe for concurrent use.
+type Store struct {
+	cfg     aws.Config
+	options Options
+
+	mu      sync.Mutex
+	clients map[rule.Backend]*s3.Client
+}
+
+// New makes a Store. No request is made before the first call. The HTTP client
+// of cfg is used, with a larger pool of connections where it is the SDK's own.
+func New(cfg aws.Config, o Options) *Store {
+	cfg = cfg.Copy()
+	pool, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
+	if cfg.HTTPClient == nil {
+		pool, ok = awshttp.NewBuildableClient(), true
+	}
+	if ok {
+		// A replica's requests all go to one or two hosts; the SDK keeps 10
+		// idle connections to a host.
+		cfg.HTTPClient = pool.WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConns, t.MaxIdleConnsPerHost = 256, 128
+		})
+	}
+	return &Store{cfg: cfg, options: o, clients: map[rule.Backend]*s3.Client{}}
+}
+
+// endpoint is where the requests for a bucket go.
+type endpoint struct {
+	*s3.Client
+	backend  rule.Backend
+	emulated Conditions
+}
+
+// at finds the endpoint of a bucket. Its errors are permanent until somebody
+// deploys.
+func (s *Store) at(b object.Bucket) (endpoint, error) {
+	backend := rule.Backend{Name: object.AWS}
+	known := b.Backend == object.AWS
+	if s.options.Backends != nil {
+		for _, candidate := range s.options.Backends() {
+			if candidate.Name == b.Backend {
+				backend, known = candidate, true
+			}
+		}
+	}
+	if !known {
+		return endpoint{}, refusal("UnknownBackend", fmt.Sprintf("backend %q is not configured", b.Backend))
+	}
+	emulated, told := s.options.Emulated[backend.Name]
+	if !told && backend.Endpoint != "" {
+		emulated = Conditions{Copy: true, Delete: true}
+	}
+	client, err := s.client(backend)
+	return endpoint{Client: client, backend: backend, emulated: emulated}, err
+}
+
+func (s *Store) client(b rule.Backend) (*s3.Client, error) {
+	if b.CredentialsSecret != "" && s.options.Credentials == nil {
+		return nil, refusal("CredentialsSecretUnsupported", fmt.Sprintf("backend %q has a credentials_secret, which is not supported yet", b.Name))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.clients[b]; c != nil {
+		return c, nil
+	}
+	c := s3.NewFromConfig(s.cfg, func(o *s3.Options) {
+		if b.Region != "" {
+			o.Region = b.Region
+		}
+		o.UsePathStyle = b.PathStyle
+		if b.Endpoint != "" {
+			o.BaseEndpoint = aws.String(b.Endpoint)
+		}
+		if o.BaseEndpoint != nil {
+			// Not every other server knows the SDK's default checksums.
+			o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+			o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+		}
+		if b.CredentialsSecret != "" {
+			o.Credentials = s.options.Credentials(b.CredentialsSecret)
+		}
+		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts = attempts })
+	})
+	s.clients[b] = c
+	return c, nil
+}
+
+// attempts per call, the first one included. More patience is the queue's.
+const attempts = 3
+
+// once makes the SDK repeat a write only where S3 refused it for its rate. A
+// write whose answer was lost may have taken effect, and its repetition would
+// meet that effect and answer 412, as if somebody else had written: Premise
+// would no longer say that nothing of ours happened.
+func once(o *s3.Options) {
+	o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+		r.MaxAttempts = attempts
+		r.Retryables = []retry.IsErrorRetryable{retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes}}
+	})
+}
+
+// bucketExists tells a missing object from a missing bucket, which a HEAD on
+// the object cannot: both are a 404 without a body.
+func (e endpoint) bucketExists(ctx context.Context, bucket string) error {
+	_, err := e.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(bucket)})
+	if status(err) == http.StatusNotFound {
+		return refusal("NoSuchBucket", "there is no such bucket")
+	}
+	return err
+}
+
+// refusal is a permanent error of our own.
+func refusal(code, text string) error {
+	return &object.Error{Class: object.Permanent, Code: code, Err: errors.New(text)}
+}

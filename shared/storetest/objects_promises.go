@@ -1,0 +1,294 @@
+package storetest
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"maps"
+
+	"bucket-replicator/shared/object"
+)
+
+func lookPromises() []promise {
+	return []promise{
+		{"a look tells absent from hidden from present", func(t *trial) error {
+			at := t.ref(true, "k")
+			if s := t.head(at); s.Presence != object.Absent {
+				t.want(false, "a key that never was is %+v", s)
+			}
+			put := t.put(at, Text("x"))
+			t.want(put.Presence == object.Present && put.VersionID != "", "an object is %+v", put)
+			t.remove(at)
+			s := t.head(at)
+			t.want(s.Presence == object.Hidden && s.VersionID != "" && s.VersionID != put.VersionID, "a hidden object is %+v", s)
+			return t.err
+		}},
+		{"a look answers tag, size and whole seconds", func(t *trial) error {
+			s := t.put(t.ref(false, "k"), Text("hello"))
+			sum := md5.Sum([]byte("hello"))
+			t.want(s.ETag == hex.EncodeToString(sum[:]), "the tag is %q", s.ETag)
+			t.want(s.Size == 5, "the size is %d", s.Size)
+			t.want(!s.LastModified.IsZero() && s.LastModified.Nanosecond() == 0, "the time is %s", s.LastModified)
+			t.want(s.VersionID == "", "an unversioned bucket has version %q", s.VersionID)
+			return t.err
+		}},
+		{"a look fetches tags when asked", func(t *trial) error {
+			at := t.ref(false, "k")
+			c := Text("x")
+			c.Tags = map[string]string{"team": "storage", "über": "a b+c"}
+			t.want(t.put(at, c).Tags == nil, "there are tags where nobody asked")
+			if t.err == nil {
+				s, err := t.h.Store.Head(t.ctx, at, true)
+				t.note("head", err)
+				t.want(maps.Equal(s.Tags, c.Tags), "the tags are %v, want %v", s.Tags, c.Tags)
+			}
+			return t.err
+		}},
+		{"a look sees an archived object", func(t *trial) error {
+			c := Text("x")
+			c.StorageClass = "GLACIER"
+			s := t.put(t.ref(false, "k"), c)
+			t.want(s.Archived, "an archived object is %+v", s)
+			return t.err
+		}},
+		{"a missing bucket is a permanent error", func(t *trial) error {
+			there := t.ref(false, "k")
+			s := t.put(there, Text("x"))
+			gone := object.Ref{Bucket: object.Bucket{Backend: there.Bucket.Backend, Name: "no-such-bucket-anywhere"}, Key: "k"}
+			if t.err != nil {
+				return t.err
+			}
+			const code = "NoSuchBucket"
+			_, err := t.h.Store.Head(t.ctx, gone, false)
+			t.refused("head", err, object.Permanent, code)
+			_, err = t.h.Store.Copy(t.ctx, object.Copy{From: gone, To: there, SourceETag: s.ETag, DestETag: s.ETag})
+			t.refused("copy from it", err, object.Permanent, code)
+			_, err = t.h.Store.Copy(t.ctx, object.Copy{From: there, To: gone, SourceETag: s.ETag})
+			t.refused("copy to it", err, object.Permanent, code)
+			t.refused("delete", t.h.Store.Delete(t.ctx, gone, s.ETag), object.Permanent, code)
+			_, _, err = t.h.Store.List(t.ctx, gone.Bucket, "", "", 10)
+			t.refused("list", err, object.Permanent, code)
+			return t.err
+		}},
+		{"a refused right is an error and not absence", func(t *trial) error {
+			at := t.ref(false, "k")
+			s := t.put(at, Text("x"))
+			t.want(t.h.Denied != nil, "the server checks no rights")
+			if t.err != nil {
+				return t.err
+			}
+			_, err := t.h.Denied.Head(t.ctx, at, false)
+			t.refused("head", err, object.Permanent)
+			_, err = t.h.Denied.Head(t.ctx, object.Ref{Bucket: at.Bucket, Key: "absent"}, false)
+			t.refused("head of an absent key", err, object.Permanent)
+			_, err = t.h.Denied.Copy(t.ctx, object.Copy{From: at, To: object.Ref{Bucket: at.Bucket, Key: "l"}, SourceETag: s.ETag})
+			t.refused("copy", err, object.Permanent)
+			t.refused("delete", t.h.Denied.Delete(t.ctx, at, s.ETag), object.Permanent)
+			_, _, err = t.h.Denied.List(t.ctx, at.Bucket, "", "", 10)
+			t.refused("list", err, object.Permanent)
+			t.holds(at, "x")
+			return t.err
+		}},
+	}
+}
+
+// pair is a source object "x" and a place for its replica.
+func (t *trial) pair(versioned bool, c Content) object.Copy {
+	from, to := t.ref(versioned, "from"), t.ref(versioned, "to")
+	return object.Copy{From: from, To: to, SourceETag: t.put(from, c).ETag, Tags: true}
+}
+
+// refusedCopy checks that c is refused because a premise is gone.
+func (t *trial) refusedCopy(what string, c object.Copy, codes ...string) {
+	if t.err == nil {
+		_, err := t.h.Store.Copy(t.ctx, c)
+		t.refused(what, err, object.Premise, codes...)
+	}
+}
+
+func copyPromises() []promise {
+	return []promise{
+		{"copy brings content, type and metadata", func(t *trial) error {
+			c := t.pair(false, Content{
+				Body:        []byte("x"),
+				ContentType: "text/x-verse; charset=utf-8",
+				Metadata:    map[string]string{"author": "nobody", "mood": "grey + blue"},
+			})
+			t.copy(c)
+			t.holds(c.To, "x")
+			got, _ := t.get(c.To)
+			want, _ := t.get(c.From)
+			t.want(got.ContentType == "text/x-verse; charset=utf-8", "the content type is %q", got.ContentType)
+			t.want(maps.Equal(got.Metadata, want.Metadata) && len(got.Metadata) == 2, "the metadata is %v, want %v", got.Metadata, want.Metadata)
+			return t.err
+		}},
+		{"copy brings tags, or none", func(t *trial) error {
+			content := Text("x")
+			content.Tags = map[string]string{"team": "storage", "über": "a b+c"}
+			c := t.pair(false, content)
+			t.copy(c)
+			with, _ := t.get(c.To)
+			t.want(maps.Equal(with.Tags, content.Tags), "the tags are %v, want %v", with.Tags, content.Tags)
+			c.Tags, c.To.Key = false, "untagged"
+			t.copy(c)
+			without, _ := t.get(c.To)
+			t.want(len(without.Tags) == 0, "the tags are %v, want none", without.Tags)
+			return t.err
+		}},
+		{"copy answers what a look then finds", func(t *trial) error {
+			for _, versioned := range []bool{false, true} {
+				c := t.pair(versioned, Text("x"))
+				source := t.head(c.From)
+				copied := t.copy(c)
+				s := t.head(c.To)
+				t.want(copied.Dest == object.Dest{ETag: s.ETag, LastModified: s.LastModified, VersionID: s.VersionID},
+					"versioned %t: the copy answered %+v, a look %+v", versioned, copied.Dest, s)
+				t.want(copied.SourceVersionID == source.VersionID, "the source's version is %q, want %q", copied.SourceVersionID, source.VersionID)
+				t.want((s.VersionID != "") == versioned, "versioned %t: the version is %q", versioned, s.VersionID)
+			}
+			return t.err
+		}},
+		{"copy keeps former versions", func(t *trial) error {
+			c := t.pair(true, Text("new"))
+			c.DestETag = t.put(c.To, Text("old")).ETag
+			t.copy(c)
+			t.holds(c.To, "new")
+			t.versions(c.To, 2, 0)
+			return t.err
+		}},
+		{"copy sets the storage class", func(t *trial) error {
+			c := t.pair(false, Text("x"))
+			c.StorageClass = "STANDARD_IA"
+			t.copy(c)
+			got, _ := t.get(c.To)
+			t.want(got.StorageClass == "STANDARD_IA", "the storage class is %q", got.StorageClass)
+			return t.err
+		}},
+		{"copy sets the encryption", func(t *trial) error {
+			c := t.pair(false, Text("x"))
+			c.SSE = "AES256"
+			t.copy(c)
+			got, _ := t.get(c.To)
+			t.want(got.SSE == "AES256", "the encryption is %q", got.SSE)
+			return t.err
+		}},
+		{"copy if-none-match refuses an existing object", func(t *trial) error {
+			c := t.pair(false, Text("mine"))
+			t.put(c.To, Text("theirs"))
+			t.refusedCopy("the copy", c)
+			t.holds(c.To, "theirs")
+			return t.err
+		}},
+		{"copy if-none-match passes over a delete marker", func(t *trial) error {
+			c := t.pair(true, Text("x"))
+			t.put(c.To, Text("old"))
+			t.remove(c.To)
+			t.copy(c)
+			t.holds(c.To, "x")
+			t.versions(c.To, 2, 1)
+			return t.err
+		}},
+		{"copy if-match replaces the object with that tag", func(t *trial) error {
+			c := t.pair(false, Text("new"))
+			c.DestETag = t.put(c.To, Text("old")).ETag
+			t.copy(c)
+			t.holds(c.To, "new")
+			return t.err
+		}},
+		{"copy if-match refuses a changed object", func(t *trial) error {
+			c := t.pair(false, Text("mine"))
+			c.DestETag = t.put(c.To, Text("old")).ETag
+			t.put(c.To, Text("theirs"))
+			t.refusedCopy("the copy", c)
+			t.holds(c.To, "theirs")
+			return t.err
+		}},
+		{"copy if-match refuses an absent and a hidden object", func(t *trial) error {
+			c := t.pair(true, Text("mine"))
+			c.DestETag = c.SourceETag
+			t.refusedCopy("to an absent key", c)
+			t.versions(c.To, 0, 0)
+			c.DestETag = t.put(c.To, Text("old")).ETag
+			t.remove(c.To)
+			t.refusedCopy("to a hidden key", c)
+			t.versions(c.To, 1, 1)
+			return t.err
+		}},
+		{"copy refuses a changed source", func(t *trial) error {
+			c := t.pair(false, Text("looked at"))
+			t.put(c.From, Text("changed since"))
+			t.refusedCopy("the copy", c)
+			t.want(t.head(c.To).Presence == object.Absent, "the copy landed all the same")
+			return t.err
+		}},
+		{"copy refuses an absent and a hidden source", func(t *trial) error {
+			c := t.pair(true, Text("x"))
+			absent := c
+			absent.From.Key = "absent"
+			t.refusedCopy("from an absent key", absent)
+			t.remove(c.From)
+			t.refusedCopy("from a hidden key", c)
+			t.want(t.head(c.To).Presence == object.Absent, "the copy landed all the same")
+			return t.err
+		}},
+		{"copy refuses an archived source", func(t *trial) error {
+			content := Text("x")
+			content.StorageClass = "GLACIER"
+			t.refusedCopy("the copy", t.pair(false, content), "InvalidObjectState")
+			return t.err
+		}},
+	}
+}
+
+func deletePromises() []promise {
+	return []promise{
+		{"delete if-match removes the object with that tag", func(t *trial) error {
+			at := t.ref(false, "k")
+			s := t.put(at, Text("x"))
+			if t.err == nil {
+				t.note("delete", t.h.Store.Delete(t.ctx, at, s.ETag))
+			}
+			t.want(t.head(at).Presence == object.Absent, "the object is still there")
+			return t.err
+		}},
+		{"delete if-match refuses a changed object", func(t *trial) error {
+			at := t.ref(false, "k")
+			s := t.put(at, Text("old"))
+			t.put(at, Text("theirs"))
+			if t.err == nil {
+				t.refused("the delete", t.h.Store.Delete(t.ctx, at, s.ETag), object.Premise)
+			}
+			t.holds(at, "theirs")
+			return t.err
+		}},
+		{"delete if-match refuses an absent object", func(t *trial) error {
+			for _, versioned := range []bool{false, true} {
+				at := t.ref(versioned, "k")
+				if t.err == nil {
+					t.refused("the delete", t.h.Store.Delete(t.ctx, at, "0123456789abcdef0123456789abcdef"), object.Premise)
+				}
+				t.versions(at, 0, 0)
+			}
+			return t.err
+		}},
+		{"delete on a versioned bucket puts one marker", func(t *trial) error {
+			at := t.ref(true, "k")
+			s := t.put(at, Text("x"))
+			if t.err == nil {
+				t.note("delete", t.h.Store.Delete(t.ctx, at, s.ETag))
+			}
+			t.want(t.head(at).Presence == object.Hidden, "the object is not hidden")
+			t.versions(at, 1, 1)
+			return t.err
+		}},
+		{"delete puts no second marker", func(t *trial) error {
+			at := t.ref(true, "k")
+			s := t.put(at, Text("x"))
+			t.remove(at)
+			if t.err == nil {
+				t.refused("the delete", t.h.Store.Delete(t.ctx, at, s.ETag), object.Premise)
+			}
+			t.versions(at, 1, 1)
+			return t.err
+		}},
+	}
+}

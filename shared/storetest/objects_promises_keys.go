@@ -1,0 +1,237 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"bucket-replicator/shared/object"
+)
+
+// OddKeys are keys that S3 allows and that careless encoding breaks, by what is
+// odd about them.
+func OddKeys() map[string]string {
+	return map[string]string{
+		"blank, plus and percent": "a b+c%2F%20.txt",
+		"non-ASCII":               "ü/日本/🙂.bin",
+		"a double slash":          "x//y",
+		"query characters":        "=?&#.txt",
+		"1,024 bytes":             strings.Repeat("long/", 204) + "key!",
+		"quotes and brackets":     `<&'">{}[]|^~\` + "`",
+		"a control character":     "a\x01b",
+	}
+}
+
+func keyPromises() []promise {
+	odd := OddKeys()
+	var all []promise
+	for _, what := range []string{"blank, plus and percent", "non-ASCII", "a double slash", "query characters", "1,024 bytes", "quotes and brackets", "a control character"} {
+		all = append(all, promise{"a key with " + what + " travels", func(t *trial) error { return t.travels(odd[what], "body") }})
+	}
+	return append(all, promise{"an empty object travels", func(t *trial) error { return t.travels("empty", "") }})
+}
+
+// travels puts, copies, lists, overwrites and deletes under one key. A
+// neighbour with a key that careless decoding would take for it stays.
+func (t *trial) travels(key, body string) error {
+	from, to := t.ref(true, key), t.ref(false, key)
+	s := t.put(from, Text(body))
+	t.want(s.Size == int64(len(body)), "the source is %+v", s)
+	first := t.copy(object.Copy{From: from, To: to, SourceETag: s.ETag})
+	t.holds(to, body)
+	t.want(t.head(to).ETag == first.Dest.ETag, "the replica is %+v", t.head(to))
+	s = t.put(from, Text(body+"2"))
+	again := t.copy(object.Copy{From: from, To: to, SourceETag: s.ETag, DestETag: first.Dest.ETag})
+	t.holds(to, body+"2")
+	page := t.list(to.Bucket, "", "", 10)
+	t.want(slices.Equal(page, []string{key}), "the listing is %q", page)
+	if t.err == nil {
+		t.note("delete", t.h.Store.Delete(t.ctx, to, again.Dest.ETag))
+	}
+	t.want(t.head(to).Presence == object.Absent, "the replica is still there")
+	return t.err
+}
+
+// list walks all pages, and checks that they hold what limit allows.
+func (t *trial) list(b object.Bucket, prefix, after string, limit int) []string {
+	var keys []string
+	for more := true; more && t.err == nil; {
+		var page []object.Listed
+		var err error
+		page, more, err = t.h.Store.List(t.ctx, b, prefix, after, limit)
+		t.note("list", err)
+		t.want(len(page) <= limit, "a page of %d has %d entries", limit, len(page))
+		t.want(len(page) > 0 || !more, "an empty page says there is more")
+		for _, l := range page {
+			after = l.Key
+			keys = append(keys, l.Key)
+		}
+	}
+	return keys
+}
+
+func (t *trial) putAll(b object.Bucket, keys []string) {
+	for _, key := range keys {
+		if t.err == nil {
+			t.note("put "+key, t.h.People.Put(object.Ref{Bucket: b, Key: key}, Text("x")))
+		}
+	}
+}
+
+func listPromises() []promise {
+	paged := func(keys []string) func(*trial) error {
+		return func(t *trial) error {
+			b := t.bucket(false)
+			t.putAll(b, keys)
+			want := slices.Sorted(slices.Values(keys))
+			for _, limit := range []int{1, 2, 3, 1000} {
+				got := t.list(b, "", "", limit)
+				t.want(slices.Equal(got, want), "pages of %d: %q, want %q", limit, got, want)
+			}
+			for i, key := range want {
+				got := t.list(b, "", key, 1000)
+				t.want(slices.Equal(got, want[i+1:]), "after %q: %q, want %q", key, got, want[i+1:])
+			}
+			return t.err
+		}
+	}
+	return []promise{
+		{"a listing pages through plain keys in the order of bytes", paged([]string{
+			"Z", "a", "a-b", "a.b", "a0", "a/b", "a/c", "b/", "b/0", "b-", "b~", "aa"})},
+		{"a listing pages through any key in the order of bytes", paged([]string{
+			"a b", "a+b", "a%20b", "ü/1", "ü/2", "日本/x", "🙂", "\uffee", "é", "z", "=?&#", "\u007f"})},
+		{"a listing pages through control characters", paged([]string{"a\x01b", "a\nb", "a\tb", "ab"})},
+		{"a listing knows prefixes as plain strings", func(t *trial) error {
+			b := t.bucket(false)
+			t.putAll(b, []string{"log", "logs-1", "logs-1/a", "logs-1a", "logs-2", "m"})
+			for prefix, want := range map[string][]string{
+				"logs-1":  {"logs-1", "logs-1/a", "logs-1a"},
+				"logs-1/": {"logs-1/a"},
+				"log":     {"log", "logs-1", "logs-1/a", "logs-1a", "logs-2"},
+				"n":       nil,
+			} {
+				got := t.list(b, prefix, "", 2)
+				t.want(slices.Equal(got, want), "prefix %q: %q, want %q", prefix, got, want)
+			}
+			got := t.list(b, "logs-1", "logs-1", 1000)
+			t.want(slices.Equal(got, []string{"logs-1/a", "logs-1a"}), "prefix and start: %q", got)
+			return t.err
+		}},
+		{"a listing leaves hidden objects out", func(t *trial) error {
+			b := t.bucket(true)
+			t.putAll(b, []string{"a", "b", "b", "c", "d"})
+			for _, key := range []string{"a", "c"} {
+				t.remove(object.Ref{Bucket: b, Key: key})
+			}
+			got := t.list(b, "", "", 1)
+			t.want(slices.Equal(got, []string{"b", "d"}), "the listing is %q", got)
+			return t.err
+		}},
+		{"a listing answers what a look does", func(t *trial) error {
+			at := t.ref(false, "k")
+			want := t.put(at, Text("hello"))
+			if t.err == nil {
+				page, more, err := t.h.Store.List(t.ctx, at.Bucket, "", "", 10)
+				t.note("list", err)
+				t.want(len(page) == 1 && !more, "the page is %+v", page)
+				if t.err == nil {
+					got := page[0].State
+					t.want(got.Presence == want.Presence && got.ETag == want.ETag && got.Size == want.Size &&
+						got.LastModified.Equal(want.LastModified), "the listing has %+v, a look %+v", got, want)
+				}
+			}
+			return t.err
+		}},
+		{"a listing of nothing is empty", func(t *trial) error {
+			got := t.list(t.bucket(false), "", "", 10)
+			t.want(len(got) == 0, "the listing is %q", got)
+			return t.err
+		}},
+	}
+}
+
+// rounds of every race: enough that a server without an atomic condition loses
+// one with near certainty, and not a proof for the others.
+const rounds = 15
+
+func racePromises() []promise {
+	race := func(versioned, exists bool) func(*trial) error {
+		return func(t *trial) error {
+			source := t.pair(versioned, Text("a"))
+			other := source
+			other.From.Key = "other"
+			other.SourceETag = t.put(other.From, Text("b")).ETag
+			for i := range rounds {
+				key := fmt.Sprintf("round-%d", i)
+				source.To.Key, other.To.Key = key, key
+				if exists {
+					source.DestETag = t.put(source.To, Text("old")).ETag
+					other.DestETag = source.DestETag
+				}
+				t.oneWins(
+					func() error { _, err := t.h.Store.Copy(t.ctx, source); return err },
+					func() error { _, err := t.h.Store.Copy(t.ctx, other); return err },
+				)
+			}
+			return t.err
+		}
+	}
+	return []promise{
+		{"of two copies if-none-match one wins", race(false, false)},
+		{"of two copies if-none-match one wins (versioned)", race(true, false)},
+		{"of two copies if-match one wins", race(false, true)},
+		{"of two copies if-match one wins (versioned)", race(true, true)},
+		{"of two deletes if-match one wins (versioned)", func(t *trial) error {
+			at := t.ref(true, "")
+			for i := range rounds {
+				at.Key = fmt.Sprintf("round-%d", i)
+				s := t.put(at, Text("x"))
+				remove := func() error { return t.h.Store.Delete(t.ctx, at, s.ETag) }
+				t.oneWins(remove, remove)
+				t.versions(at, 1, 1)
+			}
+			return t.err
+		}},
+		{"of a copy and a delete if-match one wins", func(t *trial) error {
+			c := t.pair(true, Text("new"))
+			for i := range rounds {
+				c.To.Key = fmt.Sprintf("round-%d", i)
+				c.DestETag = t.put(c.To, Text("old")).ETag
+				t.oneWins(
+					func() error { _, err := t.h.Store.Copy(t.ctx, c); return err },
+					func() error { return t.h.Store.Delete(t.ctx, c.To, c.DestETag) },
+				)
+			}
+			return t.err
+		}},
+	}
+}
+
+// oneWins runs both at once. The other may be told to look again, or to try
+// again.
+func (t *trial) oneWins(calls ...func() error) {
+	if t.err != nil {
+		return
+	}
+	errs := make([]error, len(calls))
+	start := make(chan struct{})
+	var done sync.WaitGroup
+	for i, call := range calls {
+		done.Go(func() {
+			<-start
+			errs[i] = call()
+		})
+	}
+	close(start)
+	done.Wait()
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+		} else if object.ClassOf(err) == object.Permanent {
+			t.note("a racing call", err)
+		}
+	}
+	t.want(won == 1, "%d of %d took effect: %v", won, len(calls), errs)
+}
