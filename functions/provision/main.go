@@ -1,0 +1,48 @@
+// Command provision is the stack's custom resource: see package provision.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"bucket-replicator/shared/awsconfig"
+	"bucket-replicator/shared/config"
+	"bucket-replicator/shared/ledger"
+	"bucket-replicator/shared/provision"
+	"bucket-replicator/shared/s3store"
+	"bucket-replicator/shared/telemetry"
+
+	"github.com/aws/aws-lambda-go/lambda"
+)
+
+func main() {
+	env, err := config.ReadProvision(os.Getenv)
+	log := telemetry.NewLogger(os.Stdout, env.LogLevel)
+	if err != nil {
+		exit(log, err)
+	}
+	aws, err := awsconfig.Load(context.Background())
+	if err != nil {
+		exit(log, err)
+	}
+	resource := &provision.Resource{
+		Provisioner: provision.Provisioner{
+			Rules:         ledger.New(aws, ledger.Tables{Rules: env.RulesTable}),
+			Notifications: s3store.NewNotifications(aws),
+			Now:           time.Now,
+		},
+		ConfigFile: filepath.Join(os.Getenv("LAMBDA_TASK_ROOT"), "configuration.json"),
+		Client:     http.DefaultClient,
+		Log:        log,
+	}
+	lambda.Start(resource.Handle)
+}
+
+func exit(log *slog.Logger, err error) {
+	log.Error("cannot start", "error", err)
+	os.Exit(1)
+}
