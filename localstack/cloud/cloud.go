@@ -159,13 +159,14 @@ func (c *Cloud) environment() ([]string, error) {
 }
 
 // Exports are the lines of a shell script that points the AWS CLI and SDKs at
-// this cloud.
+// this cloud. The empty session token hides the one of a real account.
 func (c *Cloud) Exports() string {
 	return fmt.Sprintf(`export AWS_ENDPOINT_URL=%[1]s
 export AWS_ENDPOINT_URL_S3=%[1]s
 export AWS_REGION=%[2]s
 export AWS_ACCESS_KEY_ID=%[3]s
 export AWS_SECRET_ACCESS_KEY=%[4]s
+export AWS_SESSION_TOKEN=
 export ADMIN_URL=
 `, c.URL(), server.Region, server.AccessKey, server.SecretKey)
 }

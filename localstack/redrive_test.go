@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"bucket-replicator/localstack/cloud"
+)
+
+func TestRedriveSendsBothDeadLetterQueuesAgain(t *testing.T) {
+	c, err := cloud.Start(t.Context(), cloud.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	client := sqs.NewFromConfig(c.AWS())
+	queues := map[string]string{}
+	for _, name := range []string{"s-events", "s-events-dead-letters", "s-undelivered"} {
+		made, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		queues[name] = *made.QueueUrl
+	}
+	var want []string
+	for i := range 12 { // more than one receive can answer
+		body := strings.Repeat("x", i+1)
+		want = append(want, body)
+		send(t, client, queues["s-events-dead-letters"], body)
+	}
+	want = append(want, "undelivered")
+	send(t, client, queues["s-undelivered"], "undelivered")
+
+	for line := range strings.Lines(c.Exports()) {
+		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
+		t.Setenv(name, value)
+	}
+	t.Setenv("AWS_PROFILE", "")
+	var out bytes.Buffer
+	if err := redrive(t.Context(), "s", &out); err != nil {
+		t.Fatal(err)
+	}
+
+	got := receiveAll(t, client, queues["s-events"])
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the events queue holds %q, want %q", got, want)
+	}
+	for _, name := range []string{"s-events-dead-letters", "s-undelivered"} {
+		if left := receiveAll(t, client, queues[name]); len(left) > 0 {
+			t.Errorf("%s still holds %q", name, left)
+		}
+	}
+	if !strings.Contains(out.String(), "12 from s-events-dead-letters") || !strings.Contains(out.String(), "1 from s-undelivered") {
+		t.Errorf("it says\n%s", out.String())
+	}
+}
+
+func send(t *testing.T, client *sqs.Client, queue, body string) {
+	t.Helper()
+	if _, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &queue, MessageBody: &body}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func receiveAll(t *testing.T, client *sqs.Client, queue string) []string {
+	t.Helper()
+	var bodies []string
+	for {
+		got, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+			QueueUrl: &queue, MaxNumberOfMessages: 10, VisibilityTimeout: 600,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Messages) == 0 {
+			return bodies
+		}
+		for _, m := range got.Messages {
+			bodies = append(bodies, aws.ToString(m.Body))
+		}
+	}
+}
