@@ -1,12 +1,11 @@
 package rule
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
 	"bucket-replicator/shared/object"
-
-	"github.com/gobwas/glob"
 )
 
 // maxKey is the longest key S3 takes, in bytes.
@@ -119,7 +118,7 @@ func (a *Active) choosy() bool {
 }
 
 func (a *Active) excludes(key string) bool {
-	matches := func(g *glob.Pattern) bool { return g.Match(key) }
+	matches := func(glob *regexp.Regexp) bool { return glob.MatchString(key) }
 	return strings.HasSuffix(key, "/") ||
 		slices.ContainsFunc(a.exclude, matches) ||
 		len(a.include) > 0 && !slices.ContainsFunc(a.include, matches)

@@ -4,13 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"bucket-replicator/shared/object"
-
-	"github.com/gobwas/glob"
 )
 
 // Set is the enabled rules of one catalog revision, indexed by bucket. It is
@@ -36,7 +35,7 @@ type Active struct {
 	// marker over a replica is a delete that is on its way here.
 	OppositeMarkers bool
 
-	include, exclude []*glob.Pattern
+	include, exclude []*regexp.Regexp
 }
 
 // Compile makes the set of a catalog: its enabled rules, none where replication
@@ -94,8 +93,8 @@ func activate(st Storage, r Stored) (*Active, error) {
 		}
 		return b
 	}
-	compile := func(patterns []string) []*glob.Pattern {
-		var globs []*glob.Pattern
+	compile := func(patterns []string) []*regexp.Regexp {
+		var globs []*regexp.Regexp
 		for _, p := range patterns {
 			g, err := compileGlob(p)
 			if err != nil {
@@ -109,12 +108,6 @@ func activate(st Storage, r Stored) (*Active, error) {
 	a.SourceBucket, a.DestBucket = resolve(r.Rule.Source.Bucket), resolve(r.Rule.Destination.Bucket)
 	a.include, a.exclude = compile(r.Rule.IncludeGlobs), compile(r.Rule.ExcludeGlobs)
 	return a, errors.Join(errs...)
-}
-
-// compileGlob reads a glob in which * stops at a slash, ** does not, and a
-// leading **/ also matches nothing.
-func compileGlob(pattern string) (*glob.Pattern, error) {
-	return glob.Compiler{Separators: []rune{'/'}, Globstar: true}.Compile(pattern)
 }
 
 // reverses reports whether a leads every replica of b back to the very object
