@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -25,6 +26,10 @@ func compileGlob(pattern string) (*regexp.Regexp, error) {
 		return nil, fmt.Errorf("it has %d bytes; a whole key has at most %d", len(pattern), maxGlob)
 	}
 	if _, err := (glob.Compiler{Separators: []rune{'/'}, Globstar: true}).Compile(pattern); err != nil {
+		var bad *glob.SyntaxError
+		if errors.As(err, &bad) {
+			return nil, fmt.Errorf("%s at byte %d", bad.Reason, bad.Offset)
+		}
 		return nil, err
 	}
 	t := translator{lexer: syntax.NewLexer(pattern)}

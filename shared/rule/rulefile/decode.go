@@ -25,6 +25,15 @@ type decoder struct {
 // maxVisits bounds what merged aliases may grow to.
 const maxVisits = 1_000_000
 
+// visit counts a node, and reports whether there may be another one.
+func (d *decoder) visit(path string, n *yaml.Node) bool {
+	d.visits++
+	if d.visits == maxVisits {
+		d.refuse(path, n.Line, "grows without bounds through merged aliases")
+	}
+	return d.visits < maxVisits
+}
+
 func (d *decoder) refuse(path string, line int, format string, args ...any) {
 	p := rule.Problem{Path: path, Line: line, Message: fmt.Sprintf(format, args...)}
 	if !d.told[p] {
@@ -37,7 +46,7 @@ func (d *decoder) refuse(path string, line int, format string, args ...any) {
 func (d *decoder) toldOf(path string) bool {
 	return slices.ContainsFunc(d.problems, func(p rule.Problem) bool {
 		rest, ok := strings.CutPrefix(path, p.Path)
-		return ok && p.Line > 0 && (rest == "" || rest[0] == '.' || rest[0] == '[')
+		return ok && (p.Path == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
 	})
 }
 
@@ -52,10 +61,7 @@ func (d *decoder) lineOf(path string) int {
 }
 
 func (d *decoder) decode(path string, n *yaml.Node, v reflect.Value) {
-	if d.visits++; d.visits > maxVisits {
-		if d.visits == maxVisits+1 {
-			d.refuse(path, n.Line, "grows without bounds through its merged aliases")
-		}
+	if !d.visit(path, n) {
 		return
 	}
 	d.lines[path] = n.Line
@@ -211,7 +217,7 @@ func (d *decoder) pairs(path string, n *yaml.Node, each func(key string, line in
 // merge takes over the pairs of the mapping that a merge key names, or of a
 // list of them, of which the earlier ones win.
 func (d *decoder) merge(path string, n *yaml.Node, each func(key string, line int, value *yaml.Node)) {
-	if d.visits++; d.visits > maxVisits {
+	if !d.visit(path, n) {
 		return
 	}
 	if n.Kind == yaml.AliasNode {

@@ -38,15 +38,16 @@ func Parse(text []byte) (rule.Config, []rule.Problem) {
 	d := decoder{lines: map[string]int{}, told: map[rule.Problem]bool{}}
 	d.decode("", root, reflect.ValueOf(&c).Elem())
 
+	problems := d.problems
 	for _, p := range rule.Validate(c) {
-		// A field that could not be read is a problem already.
+		// What could not be read is a problem already.
 		if !d.toldOf(p.Path) {
 			p.Line = d.lineOf(p.Path)
-			d.problems = append(d.problems, p)
+			problems = append(problems, p)
 		}
 	}
-	slices.SortStableFunc(d.problems, func(a, b rule.Problem) int { return a.Line - b.Line })
-	return c, d.problems
+	slices.SortStableFunc(problems, func(a, b rule.Problem) int { return a.Line - b.Line })
+	return c, problems
 }
 
 // document is the value of the only document in text.

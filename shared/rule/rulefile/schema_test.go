@@ -3,7 +3,6 @@ package rulefile_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -17,8 +16,6 @@ import (
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 )
-
-var update = flag.Bool("update", false, "write schema.json anew from the Go types")
 
 func TestSchemaIsThatOfTheGoTypes(t *testing.T) {
 	fresh := generateSchema(t)
@@ -130,4 +127,69 @@ func bySchema(t *testing.T, s *validator.Schema, text []byte) error {
 		t.Fatal(err)
 	}
 	return s.Validate(doc)
+}
+
+func TestSchemaRefusesWhatParseRefuses(t *testing.T) {
+	const storage = "storage:\n  buckets: {abc: {}, xyz: {}}\n"
+	const m = storage + "  replication:\n    rules:\n    - {name: m, source: {bucket: abc}, destination: {bucket: xyz}"
+	s := compiledSchema(t)
+	if err := bySchema(t, s, []byte(m+"}\n")); err != nil {
+		t.Fatalf("the text that the cases break is refused: %v", err)
+	}
+	for name, text := range map[string]string{
+		"no storage":                  "{}",
+		"no buckets":                  "storage: {}",
+		"an unknown field at the top": storage + "extra: 1\n",
+		"an unknown field of a rule":  m + ", batchSize: 5}",
+		"an unknown policy":           m + ", conflict: newest}",
+		"an unknown storage class":    m + ", storage_class: COLD}",
+		"an unknown encryption":       m + ", sse: {mode: kms}}",
+		"a duration without a unit":   m + ", interval: 5}",
+		"a duration in words":         m + ", interval: soon}",
+		"a batch of nothing":          m + ", batch_size: 0}",
+		"more than all":               m + ", max_deletes: {percent: 101}}",
+		"a rule without a name":       storage + "  replication: {rules: [{source: {bucket: abc}, destination: {bucket: xyz}}]}",
+		"a rule without a source":     storage + "  replication: {rules: [{name: m, destination: {bucket: xyz}}]}",
+		"a name with a space":         storage + "  replication: {rules: [{name: m n, source: {bucket: abc}, destination: {bucket: xyz}}]}",
+		"a backend without a name":    storage + "  backends: [{region: eu-west-1}]",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := bySchema(t, s, []byte(text)); err == nil {
+				t.Error("the schema accepts it")
+			}
+			if _, problems := rulefile.Parse([]byte(text)); rule.Problems(problems).Err() == nil {
+				t.Error("Parse accepts it")
+			}
+		})
+	}
+}
+
+// The names a field may have are in the types' tags for the schema, and in
+// Validate for its messages.
+func TestSchemaAndValidateKnowTheSameNames(t *testing.T) {
+	var schema jsonschema.Schema
+	if err := json.Unmarshal(rulefile.Schema, &schema); err != nil {
+		t.Fatal(err)
+	}
+	c := rule.Default()
+	c.Storage.Buckets = map[string]rule.Bucket{"abc": {}, "xyz": {}}
+	r := rule.DefaultRule()
+	r.Name, r.Source.Bucket, r.Destination.Bucket = "m", "abc", "xyz"
+	r.Conflict, r.StorageClass, r.SSE.Mode = "?", "?", "?"
+	c.Storage.Replication.Rules = []rule.Rule{r}
+	said := rule.Problems(rule.Validate(c)).In("")
+
+	for _, at := range [][2]string{{"Rule", "conflict"}, {"Rule", "storage_class"}, {"SSE", "mode"}} {
+		property, ok := schema.Definitions[at[0]].Properties.Get(at[1])
+		if !ok {
+			t.Fatalf("no property %s", at)
+		}
+		var names []string
+		for _, name := range property.Enum {
+			names = append(names, name.(string))
+		}
+		if list := "(" + strings.Join(names, ", ") + ")"; !strings.Contains(said, list) {
+			t.Errorf("the schema allows %s %s; Validate says:\n%s", at[1], list, said)
+		}
+	}
 }
