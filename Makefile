@@ -43,7 +43,7 @@ help: ## This list
 	@printf '\n  Settings: CONFIG=%s PORT=%s FUZZTIME=%s PACKAGES=%s\n' '$(CONFIG)' '$(or $(PORT),4566)' '$(FUZZTIME)' '$(PACKAGES)'
 
 .PHONY: demo
-demo: tools build-local ## The whole stack on a local cloud, as a story (needs Go, Node, Python 3)
+demo: ministack cdk build-local ## The whole stack on a local cloud, as a story (needs Go, Node, Python 3)
 	@go run ./localstack demo
 
 .PHONY: test
@@ -124,7 +124,7 @@ redrive: ## Move what is in the dead-letter queue back to the events queue
 
 ##@ Local cloud (never reaches an AWS account)
 .PHONY: local-up
-local-up: tools build-local ## Start the local cloud and deploy CONFIG; again: update it (PORT=4566)
+local-up: ministack cdk build-local ## Start the local cloud and deploy CONFIG; again: update it (PORT=4566)
 	@go run ./localstack up -config '$(CONFIG)' $(if $(PORT),-port $(PORT)) $(if $(ENDPOINT),-endpoint $(ENDPOINT))
 
 .PHONY: local-down
