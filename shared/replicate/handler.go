@@ -103,7 +103,7 @@ func (h *Handler) replicate(ctx context.Context, messages []event.Message) []*de
 				h.Metrics.Count(telemetry.EventsDropped, 1)
 				continue
 			}
-			work = append(work, Work{Change: c, Message: m.ID, Patient: m.Deferrals > 0})
+			work = append(work, Work{Change: c, Message: m.ID, Delivery: m.Received, Patient: m.Deferrals > 0})
 			owner = append(owner, d)
 		}
 	}

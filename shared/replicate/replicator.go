@@ -30,6 +30,7 @@ type Replicator struct {
 	mu       sync.Mutex
 	rules    *rule.Set // compiled from the catalog at revision
 	revision int64
+	backends []rule.Backend
 }
 
 // New makes a Replicator. A lease older than leaseTTL belongs to a worker that
@@ -41,9 +42,10 @@ func New(objects Objects, ledger Ledger, catalogs Catalogs, now func() time.Time
 
 // Work is one change to replicate, and the message it came in.
 type Work struct {
-	Change  object.Change
-	Message string // unique, and the same in every delivery
-	Patient bool   // the message was put back before to wait for others
+	Change   object.Change
+	Message  string // unique, and the same in every delivery
+	Delivery int    // counts the deliveries of the message
+	Patient  bool   // the message was put back before to wait for others
 }
 
 // Replicate converges everything that the changes concern. It reads the ledger
@@ -52,6 +54,7 @@ type Work struct {
 // of the work. An error means that nothing was tried: the rules or the ledger
 // could not be read.
 func (r *Replicator) Replicate(ctx context.Context, work []Work) ([][]Outcome, error) {
+	work = slices.Clone(work)
 	rules, matches, items, err := r.prepare(ctx, work)
 	if err != nil {
 		return nil, err
@@ -73,7 +76,7 @@ func (r *Replicator) Replicate(ctx context.Context, work []Work) ([][]Outcome, e
 				for _, m := range matches[i] {
 					t := &task{
 						Replicator: r, rules: rules, match: m, change: work[i].Change,
-						holder: work[i].Message + " " + m.Rule.Name, patient: work[i].Patient,
+						message: work[i].Message, delivery: work[i].Delivery, patient: work[i].Patient,
 					}
 					outcomes[i] = append(outcomes[i], t.guarded(ctx, items[m.Dest], items[ref], nth == 0))
 				}
@@ -86,7 +89,8 @@ func (r *Replicator) Replicate(ctx context.Context, work []Work) ([][]Outcome, e
 }
 
 // prepare matches the changes and reads what the ledger knows about every
-// address they concern, in one read. That read also tells whether the rules
+// address they concern, in one read. The bucket of each change becomes the
+// configured one. That read also tells whether the rules
 // changed, their pause state included; then both are done again.
 func (r *Replicator) prepare(ctx context.Context, work []Work) (*rule.Set, [][]rule.Match, map[object.Ref]object.Provenance, error) {
 	rules, known, err := r.current(ctx, 0)
@@ -97,7 +101,9 @@ func (r *Replicator) prepare(ctx context.Context, work []Work) (*rule.Set, [][]r
 		var at []object.Ref
 		consistent := false
 		matches := make([][]rule.Match, len(work))
-		for i, w := range work {
+		for i := range work {
+			w := &work[i]
+			w.Change.Ref.Bucket = rules.Locate(w.Change.Ref.Bucket)
 			matches[i] = rules.Match(w.Change.Ref)
 			for _, m := range matches[i] {
 				at = append(at, m.Dest)
@@ -137,8 +143,15 @@ func (r *Replicator) current(ctx context.Context, revision int64) (*rule.Set, in
 	if err != nil {
 		return nil, 0, fmt.Errorf("rules at revision %d: %w", catalog.Revision, err)
 	}
-	r.rules, r.revision = rules, catalog.Revision
+	r.rules, r.revision, r.backends = rules, catalog.Revision, catalog.Storage.Backends
 	return rules, catalog.Revision, nil
+}
+
+// Backends are those of the configuration that the rules at hand came with.
+func (r *Replicator) Backends() []rule.Backend {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.backends
 }
 
 // guarded runs the task and turns its panic into an outcome: it fails this

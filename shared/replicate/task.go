@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"bucket-replicator/shared/decide"
@@ -26,9 +27,11 @@ type task struct {
 	rules  *rule.Set
 	match  rule.Match
 	change object.Change
-	// holder names this message in leases. It is the same in every delivery
-	// of the message, so that a redelivery is not held up by itself.
-	holder string
+	// message and delivery name the holder of a lease: every delivery takes
+	// its own, and is not held up by one that an earlier delivery of the same
+	// message left behind.
+	message  string
+	delivery int
 	// patient: the message was put back before, so it waits no more for a
 	// recording that may be under way.
 	patient bool
@@ -156,29 +159,41 @@ func (t *task) assume(in *decide.Input) bool {
 	return true
 }
 
-// look sees both sides with consistent reads: the ledger first, then the
-// destination, then the source, so that nothing newer than what is acted on is
-// touched.
+// look sees both sides with consistent reads: what the ledger holds for the
+// destination first, then the destination, then the source, so that nothing
+// newer than what is acted on is touched. What the ledger holds for the source
+// comes last: a lease is older than the replica it announces, so whoever saw
+// the replica finds the lease or what became of it.
 func (t *task) look(ctx context.Context, in *decide.Input) error {
-	at := []object.Ref{in.To}
-	if t.rules.IsDestination(in.From.Bucket) {
-		at = append(at, in.From)
-	}
-	items, _, err := t.ledger.Read(ctx, at, true)
+	base, err := t.item(ctx, in.To)
 	if err != nil {
 		return err
 	}
-	t.remembered(in, items[in.To], items[in.From])
 	if in.Dest, err = t.objects.Head(ctx, in.To, false); err != nil {
 		return err
 	}
-	in.Source, err = t.objects.Head(ctx, in.From, t.match.NeedsTags())
-	return err
+	if in.Source, err = t.objects.Head(ctx, in.From, t.match.NeedsTags()); err != nil {
+		return err
+	}
+	var sourceBase object.Provenance
+	if t.rules.IsDestination(in.From.Bucket) {
+		if sourceBase, err = t.item(ctx, in.From); err != nil {
+			return err
+		}
+	}
+	t.remembered(in, base, sourceBase)
+	return nil
+}
+
+// item reads one item of the ledger, consistently.
+func (t *task) item(ctx context.Context, at object.Ref) (object.Provenance, error) {
+	items, _, err := t.ledger.Read(ctx, []object.Ref{at}, true)
+	return items[at], err
 }
 
 // held reports whether another message's young lease is on the item.
 func held(p object.Provenance, t *task) bool {
-	return p.Pending.Held(t.now(), t.leaseTTL) && p.Pending.Holder != t.holder
+	return p.Pending.Held(t.now(), t.leaseTTL) && !strings.HasPrefix(p.Pending.Holder, t.message+"#")
 }
 
 // mine reports whether the destination still is the copy that this task made
@@ -239,7 +254,7 @@ func (t *task) copy(ctx context.Context, in decide.Input, plan decide.Plan) erro
 	leased := t.rules.IsSource(in.To.Bucket)
 	if leased {
 		lease := in.Base
-		lease.Pending = object.Pending{Holder: t.holder, Since: t.now(), ETag: in.Source.ETag, Origin: plan.Origin}
+		lease.Pending = object.Pending{Holder: fmt.Sprintf("%s#%d", t.message, t.delivery), Since: t.now(), ETag: in.Source.ETag, Origin: plan.Origin}
 		var err error
 		if revision, err = t.ledger.Put(ctx, in.To, lease); err != nil {
 			return err

@@ -19,6 +19,7 @@ type Set struct {
 	byName   map[string]*Active
 	bySource map[object.Bucket][]*Active // in the order of rules
 	dests    map[object.Bucket]bool
+	onAWS    map[string]object.Bucket // by physical name
 }
 
 // Active is an enabled rule with its aliases resolved and its globs compiled.
@@ -47,6 +48,10 @@ func Compile(c Catalog) (*Set, error) {
 		byName:   map[string]*Active{},
 		bySource: map[object.Bucket][]*Active{},
 		dests:    map[object.Bucket]bool{},
+		onAWS:    map[string]object.Bucket{},
+	}
+	for _, b := range c.Storage.bucketsOnAWS() {
+		s.onAWS[b.Name] = b
 	}
 	var errs []error
 	for _, stored := range c.Rules {
@@ -126,6 +131,16 @@ func (s *Set) Rules() []*Active { return s.rules }
 
 // Rule is the enabled rule of that name, or nil.
 func (s *Set) Rule(name string) *Active { return s.byName[name] }
+
+// Locate is the configured bucket that AWS speaks of in an event. AWS knows no
+// backends, and its bucket names are unique, whichever backend without an
+// endpoint of its own the configuration has the bucket on.
+func (s *Set) Locate(b object.Bucket) object.Bucket {
+	if known, ok := s.onAWS[b.Name]; ok && b.Backend == object.AWS {
+		return known
+	}
+	return b
+}
 
 // IsSource reports whether some rule reads from b.
 func (s *Set) IsSource(b object.Bucket) bool { return len(s.bySource[b]) > 0 }

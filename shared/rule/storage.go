@@ -18,3 +18,18 @@ func (s Storage) Resolve(alias string) (object.Bucket, bool) {
 	}
 	return at, true
 }
+
+// bucketsOnAWS are the configured buckets that have no endpoint of their own.
+func (s Storage) bucketsOnAWS() []object.Bucket {
+	elsewhere := map[string]bool{}
+	for _, b := range s.Backends {
+		elsewhere[b.Name] = b.Endpoint != ""
+	}
+	var buckets []object.Bucket
+	for alias := range s.Buckets {
+		if b, _ := s.Resolve(alias); !elsewhere[b.Backend] {
+			buckets = append(buckets, b)
+		}
+	}
+	return buckets
+}

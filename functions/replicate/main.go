@@ -1,0 +1,61 @@
+// Command replicate is the event Lambda: it takes batches of S3 notifications
+// from the events queue, and copies or deletes one object at a time. See
+// package replicate.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"bucket-replicator/shared/awsconfig"
+	"bucket-replicator/shared/config"
+	"bucket-replicator/shared/ledger"
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/queue"
+	"bucket-replicator/shared/replicate"
+	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/s3store"
+	"bucket-replicator/shared/telemetry"
+
+	"github.com/aws/aws-lambda-go/lambda"
+)
+
+func main() {
+	env, err := config.ReadReplicate(os.Getenv)
+	log := telemetry.NewLogger(os.Stdout, env.LogLevel)
+	if err != nil {
+		exit(log, err)
+	}
+	aws, err := awsconfig.Load(context.Background())
+	if err != nil {
+		exit(log, err)
+	}
+	var replicator *replicate.Replicator
+	items := ledger.New(aws, ledger.Tables{
+		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable,
+	})
+	objects := s3store.New(aws, s3store.Options{
+		Backends: func() []rule.Backend { return replicator.Backends() },
+		Emulated: map[string]s3store.Conditions{object.AWS: s3store.Conditions(env.Emulated)},
+	})
+	replicator = replicate.New(objects, items, items, time.Now, env.VisibilityTimeout)
+	handler := &replicate.Handler{
+		Replicator:  replicator,
+		Ledger:      items,
+		Queue:       queue.New(aws, env.EventsQueueURL),
+		Metrics:     telemetry.NewMetrics(env.MetricsNamespace, os.Stdout, time.Now),
+		Log:         log,
+		Now:         time.Now,
+		Jitter:      rand.Float64,
+		MaxReceives: env.MaxReceives,
+	}
+	lambda.Start(handler.Handle)
+}
+
+func exit(log *slog.Logger, err error) {
+	log.Error("cannot start", "error", err)
+	os.Exit(1)
+}
