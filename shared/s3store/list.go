@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strings"
+	"unicode/utf8"
 
 	"bucket-replicator/shared/object"
 
@@ -76,6 +78,8 @@ func entries(out *s3.ListObjectsV2Output, after string) ([]object.Listed, error)
 				return nil, refusal("ListingEncoding", fmt.Sprintf("key %q: %v", key, err))
 			}
 			key = decoded
+		} else if strings.ContainsRune(key, utf8.RuneError) {
+			return nil, refusal("ListingEncoding", fmt.Sprintf("key %q: the server does not encode keys, and XML cannot hold this one", key))
 		}
 		if key <= after && after != "" {
 			return nil, refusal("ListingOutOfOrder", fmt.Sprintf("key %q comes after %q", key, after))

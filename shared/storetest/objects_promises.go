@@ -10,7 +10,7 @@ import (
 
 func lookPromises() []promise {
 	return []promise{
-		{"a look tells absent from hidden from present", func(t *trial) error {
+		{name: "a look tells absent from hidden from present", try: func(t *trial) error {
 			at := t.ref(true, "k")
 			if s := t.head(at); s.Presence != object.Absent {
 				t.want(false, "a key that never was is %+v", s)
@@ -22,7 +22,7 @@ func lookPromises() []promise {
 			t.want(s.Presence == object.Hidden && s.VersionID != "" && s.VersionID != put.VersionID, "a hidden object is %+v", s)
 			return t.err
 		}},
-		{"a look answers tag, size and whole seconds", func(t *trial) error {
+		{name: "a look answers tag, size and whole seconds", try: func(t *trial) error {
 			s := t.put(t.ref(false, "k"), Text("hello"))
 			sum := md5.Sum([]byte("hello"))
 			t.want(s.ETag == hex.EncodeToString(sum[:]), "the tag is %q", s.ETag)
@@ -31,7 +31,7 @@ func lookPromises() []promise {
 			t.want(s.VersionID == "", "an unversioned bucket has version %q", s.VersionID)
 			return t.err
 		}},
-		{"a look fetches tags when asked", func(t *trial) error {
+		{name: "a look fetches tags when asked", try: func(t *trial) error {
 			at := t.ref(false, "k")
 			c := Text("x")
 			c.Tags = map[string]string{"team": "storage", "über": "a b+c"}
@@ -43,14 +43,14 @@ func lookPromises() []promise {
 			}
 			return t.err
 		}},
-		{"a look sees an archived object", func(t *trial) error {
+		{name: "a look sees an archived object", try: func(t *trial) error {
 			c := Text("x")
 			c.StorageClass = "GLACIER"
 			s := t.put(t.ref(false, "k"), c)
 			t.want(s.Archived, "an archived object is %+v", s)
 			return t.err
 		}},
-		{"a missing bucket is a permanent error", func(t *trial) error {
+		{name: "a missing bucket is a permanent error", try: func(t *trial) error {
 			there := t.ref(false, "k")
 			s := t.put(there, Text("x"))
 			gone := object.Ref{Bucket: object.Bucket{Backend: there.Bucket.Backend, Name: "no-such-bucket-anywhere"}, Key: "k"}
@@ -69,7 +69,7 @@ func lookPromises() []promise {
 			t.refused("list", err, object.Permanent, code)
 			return t.err
 		}},
-		{"a refused right is an error and not absence", func(t *trial) error {
+		{name: "a refused right is an error and not absence", try: func(t *trial) error {
 			at := t.ref(false, "k")
 			s := t.put(at, Text("x"))
 			t.want(t.h.Denied != nil, "the server checks no rights")
@@ -107,7 +107,7 @@ func (t *trial) refusedCopy(what string, c object.Copy, codes ...string) {
 
 func copyPromises() []promise {
 	return []promise{
-		{"copy brings content, type and metadata", func(t *trial) error {
+		{name: "copy brings content, type and metadata", try: func(t *trial) error {
 			c := t.pair(false, Content{
 				Body:        []byte("x"),
 				ContentType: "text/x-verse; charset=utf-8",
@@ -121,7 +121,7 @@ func copyPromises() []promise {
 			t.want(maps.Equal(got.Metadata, want.Metadata) && len(got.Metadata) == 2, "the metadata is %v, want %v", got.Metadata, want.Metadata)
 			return t.err
 		}},
-		{"copy brings tags, or none", func(t *trial) error {
+		{name: "copy brings tags, or none", try: func(t *trial) error {
 			content := Text("x")
 			content.Tags = map[string]string{"team": "storage", "über": "a b+c"}
 			c := t.pair(false, content)
@@ -134,20 +134,25 @@ func copyPromises() []promise {
 			t.want(len(without.Tags) == 0, "the tags are %v, want none", without.Tags)
 			return t.err
 		}},
-		{"copy answers what a look then finds", func(t *trial) error {
+		{name: "copy answers what a look then finds", try: func(t *trial) error {
 			for _, versioned := range []bool{false, true} {
 				c := t.pair(versioned, Text("x"))
-				source := t.head(c.From)
 				copied := t.copy(c)
 				s := t.head(c.To)
 				t.want(copied.Dest == object.Dest{ETag: s.ETag, LastModified: s.LastModified, VersionID: s.VersionID},
 					"versioned %t: the copy answered %+v, a look %+v", versioned, copied.Dest, s)
-				t.want(copied.SourceVersionID == source.VersionID, "the source's version is %q, want %q", copied.SourceVersionID, source.VersionID)
 				t.want((s.VersionID != "") == versioned, "versioned %t: the version is %q", versioned, s.VersionID)
 			}
 			return t.err
 		}},
-		{"copy keeps former versions", func(t *trial) error {
+		{name: "copy answers which version it copied", try: func(t *trial) error {
+			c := t.pair(true, Text("x"))
+			source := t.head(c.From)
+			copied := t.copy(c)
+			t.want(copied.SourceVersionID == source.VersionID, "the version is %q, want %q", copied.SourceVersionID, source.VersionID)
+			return t.err
+		}},
+		{name: "copy keeps former versions", try: func(t *trial) error {
 			c := t.pair(true, Text("new"))
 			c.DestETag = t.put(c.To, Text("old")).ETag
 			t.copy(c)
@@ -155,7 +160,7 @@ func copyPromises() []promise {
 			t.versions(c.To, 2, 0)
 			return t.err
 		}},
-		{"copy sets the storage class", func(t *trial) error {
+		{name: "copy sets the storage class", try: func(t *trial) error {
 			c := t.pair(false, Text("x"))
 			c.StorageClass = "STANDARD_IA"
 			t.copy(c)
@@ -163,7 +168,7 @@ func copyPromises() []promise {
 			t.want(got.StorageClass == "STANDARD_IA", "the storage class is %q", got.StorageClass)
 			return t.err
 		}},
-		{"copy sets the encryption", func(t *trial) error {
+		{name: "copy sets the encryption", try: func(t *trial) error {
 			c := t.pair(false, Text("x"))
 			c.SSE = "AES256"
 			t.copy(c)
@@ -171,14 +176,46 @@ func copyPromises() []promise {
 			t.want(got.SSE == "AES256", "the encryption is %q", got.SSE)
 			return t.err
 		}},
-		{"copy if-none-match refuses an existing object", func(t *trial) error {
-			c := t.pair(false, Text("mine"))
-			t.put(c.To, Text("theirs"))
+		{name: "copy refuses a changed source", try: func(t *trial) error {
+			c := t.pair(false, Text("looked at"))
+			t.put(c.From, Text("changed since"))
 			t.refusedCopy("the copy", c)
-			t.holds(c.To, "theirs")
+			t.want(t.head(c.To).Presence == object.Absent, "the copy landed all the same")
 			return t.err
 		}},
-		{"copy if-none-match passes over a delete marker", func(t *trial) error {
+		{name: "copy refuses an absent source", try: func(t *trial) error {
+			c := t.pair(false, Text("x"))
+			c.From.Key = "absent"
+			t.refusedCopy("the copy", c)
+			t.want(t.head(c.To).Presence == object.Absent, "the copy landed all the same")
+			return t.err
+		}},
+		{name: "copy refuses a hidden source", try: func(t *trial) error {
+			c := t.pair(true, Text("x"))
+			t.remove(c.From)
+			t.refusedCopy("the copy", c)
+			t.want(t.head(c.To).Presence == object.Absent, "the copy landed all the same")
+			return t.err
+		}},
+		{name: "copy refuses an archived source", try: func(t *trial) error {
+			content := Text("x")
+			content.StorageClass = "GLACIER"
+			t.refusedCopy("the copy", t.pair(false, content), "InvalidObjectState")
+			return t.err
+		}},
+	}
+}
+
+func conditionPromises() []promise {
+	return []promise{
+		{name: "copy if-none-match refuses an existing object", try: func(t *trial) error {
+			c := t.pair(false, Text("mine"))
+			theirs := t.put(c.To, Text("theirs"))
+			t.refusedCopy("the copy", c)
+			t.want(t.head(c.To).ETag == theirs.ETag, "their object is gone")
+			return t.err
+		}},
+		{name: "copy if-none-match passes over a delete marker", try: func(t *trial) error {
 			c := t.pair(true, Text("x"))
 			t.put(c.To, Text("old"))
 			t.remove(c.To)
@@ -187,22 +224,22 @@ func copyPromises() []promise {
 			t.versions(c.To, 2, 1)
 			return t.err
 		}},
-		{"copy if-match replaces the object with that tag", func(t *trial) error {
+		{name: "copy if-match replaces the object with that tag", try: func(t *trial) error {
 			c := t.pair(false, Text("new"))
 			c.DestETag = t.put(c.To, Text("old")).ETag
 			t.copy(c)
 			t.holds(c.To, "new")
 			return t.err
 		}},
-		{"copy if-match refuses a changed object", func(t *trial) error {
+		{name: "copy if-match refuses a changed object", try: func(t *trial) error {
 			c := t.pair(false, Text("mine"))
 			c.DestETag = t.put(c.To, Text("old")).ETag
-			t.put(c.To, Text("theirs"))
+			theirs := t.put(c.To, Text("theirs"))
 			t.refusedCopy("the copy", c)
-			t.holds(c.To, "theirs")
+			t.want(t.head(c.To).ETag == theirs.ETag, "their object is gone")
 			return t.err
 		}},
-		{"copy if-match refuses an absent and a hidden object", func(t *trial) error {
+		{name: "copy if-match refuses an absent and a hidden object", try: func(t *trial) error {
 			c := t.pair(true, Text("mine"))
 			c.DestETag = c.SourceETag
 			t.refusedCopy("to an absent key", c)
@@ -213,35 +250,7 @@ func copyPromises() []promise {
 			t.versions(c.To, 1, 1)
 			return t.err
 		}},
-		{"copy refuses a changed source", func(t *trial) error {
-			c := t.pair(false, Text("looked at"))
-			t.put(c.From, Text("changed since"))
-			t.refusedCopy("the copy", c)
-			t.want(t.head(c.To).Presence == object.Absent, "the copy landed all the same")
-			return t.err
-		}},
-		{"copy refuses an absent and a hidden source", func(t *trial) error {
-			c := t.pair(true, Text("x"))
-			absent := c
-			absent.From.Key = "absent"
-			t.refusedCopy("from an absent key", absent)
-			t.remove(c.From)
-			t.refusedCopy("from a hidden key", c)
-			t.want(t.head(c.To).Presence == object.Absent, "the copy landed all the same")
-			return t.err
-		}},
-		{"copy refuses an archived source", func(t *trial) error {
-			content := Text("x")
-			content.StorageClass = "GLACIER"
-			t.refusedCopy("the copy", t.pair(false, content), "InvalidObjectState")
-			return t.err
-		}},
-	}
-}
-
-func deletePromises() []promise {
-	return []promise{
-		{"delete if-match removes the object with that tag", func(t *trial) error {
+		{name: "delete if-match removes the object with that tag", try: func(t *trial) error {
 			at := t.ref(false, "k")
 			s := t.put(at, Text("x"))
 			if t.err == nil {
@@ -250,7 +259,7 @@ func deletePromises() []promise {
 			t.want(t.head(at).Presence == object.Absent, "the object is still there")
 			return t.err
 		}},
-		{"delete if-match refuses a changed object", func(t *trial) error {
+		{name: "delete if-match refuses a changed object", try: func(t *trial) error {
 			at := t.ref(false, "k")
 			s := t.put(at, Text("old"))
 			t.put(at, Text("theirs"))
@@ -260,7 +269,7 @@ func deletePromises() []promise {
 			t.holds(at, "theirs")
 			return t.err
 		}},
-		{"delete if-match refuses an absent object", func(t *trial) error {
+		{name: "delete if-match refuses an absent object", try: func(t *trial) error {
 			for _, versioned := range []bool{false, true} {
 				at := t.ref(versioned, "k")
 				if t.err == nil {
@@ -270,17 +279,17 @@ func deletePromises() []promise {
 			}
 			return t.err
 		}},
-		{"delete on a versioned bucket puts one marker", func(t *trial) error {
+		{name: "delete on a versioned bucket puts one marker", try: func(t *trial) error {
 			at := t.ref(true, "k")
 			s := t.put(at, Text("x"))
 			if t.err == nil {
 				t.note("delete", t.h.Store.Delete(t.ctx, at, s.ETag))
 			}
-			t.want(t.head(at).Presence == object.Hidden, "the object is not hidden")
+			t.want(t.head(at).Presence.Gone(), "the object is still there")
 			t.versions(at, 1, 1)
 			return t.err
 		}},
-		{"delete puts no second marker", func(t *trial) error {
+		{name: "delete puts no second marker", try: func(t *trial) error {
 			at := t.ref(true, "k")
 			s := t.put(at, Text("x"))
 			t.remove(at)

@@ -27,9 +27,9 @@ func keyPromises() []promise {
 	odd := OddKeys()
 	var all []promise
 	for _, what := range []string{"blank, plus and percent", "non-ASCII", "a double slash", "query characters", "1,024 bytes", "quotes and brackets", "a control character"} {
-		all = append(all, promise{"a key with " + what + " travels", func(t *trial) error { return t.travels(odd[what], "body") }})
+		all = append(all, promise{name: "a key with " + what + " travels", try: func(t *trial) error { return t.travels(odd[what], "body") }})
 	}
-	return append(all, promise{"an empty object travels", func(t *trial) error { return t.travels("empty", "") }})
+	return append(all, promise{name: "an empty object travels", try: func(t *trial) error { return t.travels("empty", "") }})
 }
 
 // travels puts, copies, lists, overwrites and deletes under one key. A
@@ -97,12 +97,12 @@ func listPromises() []promise {
 		}
 	}
 	return []promise{
-		{"a listing pages through plain keys in the order of bytes", paged([]string{
+		{name: "a listing pages through plain keys in the order of bytes", try: paged([]string{
 			"Z", "a", "a-b", "a.b", "a0", "a/b", "a/c", "b/", "b/0", "b-", "b~", "aa"})},
-		{"a listing pages through any key in the order of bytes", paged([]string{
+		{name: "a listing pages through any key in the order of bytes", try: paged([]string{
 			"a b", "a+b", "a%20b", "ü/1", "ü/2", "日本/x", "🙂", "\uffee", "é", "z", "=?&#", "\u007f"})},
-		{"a listing pages through control characters", paged([]string{"a\x01b", "a\nb", "a\tb", "ab"})},
-		{"a listing knows prefixes as plain strings", func(t *trial) error {
+		{name: "a listing pages through control characters", try: paged([]string{"a\x01b", "a\nb", "a\tb", "ab"})},
+		{name: "a listing knows prefixes as plain strings", try: func(t *trial) error {
 			b := t.bucket(false)
 			t.putAll(b, []string{"log", "logs-1", "logs-1/a", "logs-1a", "logs-2", "m"})
 			for prefix, want := range map[string][]string{
@@ -118,7 +118,7 @@ func listPromises() []promise {
 			t.want(slices.Equal(got, []string{"logs-1/a", "logs-1a"}), "prefix and start: %q", got)
 			return t.err
 		}},
-		{"a listing leaves hidden objects out", func(t *trial) error {
+		{name: "a listing leaves hidden objects out", try: func(t *trial) error {
 			b := t.bucket(true)
 			t.putAll(b, []string{"a", "b", "b", "c", "d"})
 			for _, key := range []string{"a", "c"} {
@@ -128,7 +128,7 @@ func listPromises() []promise {
 			t.want(slices.Equal(got, []string{"b", "d"}), "the listing is %q", got)
 			return t.err
 		}},
-		{"a listing answers what a look does", func(t *trial) error {
+		{name: "a listing answers what a look does", try: func(t *trial) error {
 			at := t.ref(false, "k")
 			want := t.put(at, Text("hello"))
 			if t.err == nil {
@@ -143,7 +143,7 @@ func listPromises() []promise {
 			}
 			return t.err
 		}},
-		{"a listing of nothing is empty", func(t *trial) error {
+		{name: "a listing of nothing is empty", try: func(t *trial) error {
 			got := t.list(t.bucket(false), "", "", 10)
 			t.want(len(got) == 0, "the listing is %q", got)
 			return t.err
@@ -178,11 +178,11 @@ func racePromises() []promise {
 		}
 	}
 	return []promise{
-		{"of two copies if-none-match one wins", race(false, false)},
-		{"of two copies if-none-match one wins (versioned)", race(true, false)},
-		{"of two copies if-match one wins", race(false, true)},
-		{"of two copies if-match one wins (versioned)", race(true, true)},
-		{"of two deletes if-match one wins (versioned)", func(t *trial) error {
+		{name: "of two copies if-none-match one wins", try: race(false, false)},
+		{name: "of two copies if-none-match one wins (versioned)", try: race(true, false)},
+		{name: "of two copies if-match one wins", try: race(false, true)},
+		{name: "of two copies if-match one wins (versioned)", try: race(true, true)},
+		{name: "of two deletes if-match one wins (versioned)", try: func(t *trial) error {
 			at := t.ref(true, "")
 			for i := range rounds {
 				at.Key = fmt.Sprintf("round-%d", i)
@@ -193,7 +193,7 @@ func racePromises() []promise {
 			}
 			return t.err
 		}},
-		{"of a copy and a delete if-match one wins", func(t *trial) error {
+		{name: "of a copy and a delete if-match one wins", try: func(t *trial) error {
 			c := t.pair(true, Text("new"))
 			for i := range rounds {
 				c.To.Key = fmt.Sprintf("round-%d", i)

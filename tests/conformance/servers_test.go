@@ -1,0 +1,111 @@
+package conformance
+
+import (
+	"maps"
+
+	"bucket-replicator/localstack/server"
+	"bucket-replicator/shared/s3store"
+	"bucket-replicator/shared/storetest"
+)
+
+// serverNames is the order of the table's columns.
+var serverNames = []string{"MiniStack", "LocalStack", "versitygw"}
+
+var servers = map[string]s3Server{
+	"MiniStack": {
+		start:    server.MiniStack,
+		unkept:   join(ignoredOnCopy, lostRaces("the condition is ignored", copyRaces...)),
+		emulated: s3store.Conditions{Copy: true},
+		deviations: join(
+			lostRaces("two looks are not one condition", copyRaces...),
+			noRights,
+			because("it copies an archived object", "copy refuses an archived source"),
+		),
+	},
+	"LocalStack": {
+		start: server.LocalStack,
+		unkept: because("it answers 501 to a DeleteObject with If-Match",
+			"delete if-match removes the object with that tag",
+			"delete if-match refuses a changed object",
+			"delete if-match refuses an absent object",
+			"delete on a versioned bucket puts one marker",
+			"delete puts no second marker",
+			"of two deletes if-match one wins (versioned)",
+			"of a copy and a delete if-match one wins",
+		),
+		emulated: s3store.Conditions{Delete: true},
+		deviations: join(
+			lostRaces("a look and a delete are not one condition",
+				"of two deletes if-match one wins (versioned)",
+				"of a copy and a delete if-match one wins"),
+			noRights,
+			because("paging loses whatever follows a non-ASCII start", "a listing pages through any key in the order of bytes"),
+		),
+	},
+	"versitygw": {
+		start:   server.Versitygw,
+		secrets: true,
+		unkept: join(
+			ignoredOnCopy,
+			lostRaces("the condition is ignored", copyRaces...),
+			lostRaces("deletes are not checked under a lock", "of two deletes if-match one wins (versioned)"),
+			because("it answers 204", "delete if-match refuses an absent object"),
+			because("it puts another marker", "delete puts no second marker"),
+		),
+		emulated: s3store.Conditions{Copy: true, Delete: true},
+		deviations: join(
+			lostRaces("two looks are not one condition", copyRaces...),
+			lostRaces("a look and a delete are not one condition", "of two deletes if-match one wins (versioned)"),
+			because("HEAD does not tell of the marker", "a look tells absent from hidden from present"),
+			because("storage classes and encryption are dropped",
+				"a look sees an archived object", "copy sets the storage class", "copy sets the encryption", "copy refuses an archived source"),
+			because("the answer does not say", "copy answers which version it copied"),
+			because("it brings the version below the marker back", "copy refuses a hidden source"),
+			because("the file system knows no empty names", "a key with a double slash travels"),
+			because("it ignores encoding-type, and XML cannot hold the key",
+				"a key with a control character travels", "a listing pages through control characters"),
+			because("a file cannot be a directory too",
+				"a listing pages through plain keys in the order of bytes", "a listing knows prefixes as plain strings"),
+		),
+	},
+}
+
+var (
+	ignoredOnCopy = because("the condition is ignored",
+		"copy if-none-match refuses an existing object",
+		"copy if-match refuses a changed object",
+		"copy if-match refuses an absent and a hidden object",
+	)
+	noRights  = because("it takes any credentials", "a refused right is an error and not absence")
+	copyRaces = []string{
+		"of two copies if-none-match one wins",
+		"of two copies if-none-match one wins (versioned)",
+		"of two copies if-match one wins",
+		"of two copies if-match one wins (versioned)",
+		"of a copy and a delete if-match one wins",
+	}
+)
+
+func because(why string, promises ...string) map[string]storetest.Deviation {
+	m := map[string]storetest.Deviation{}
+	for _, p := range promises {
+		m[p] = storetest.Deviation{Why: why}
+	}
+	return m
+}
+
+func lostRaces(why string, promises ...string) map[string]storetest.Deviation {
+	m := map[string]storetest.Deviation{}
+	for _, p := range promises {
+		m[p] = storetest.Deviation{Why: why, Sometimes: true}
+	}
+	return m
+}
+
+func join(all ...map[string]storetest.Deviation) map[string]storetest.Deviation {
+	m := map[string]storetest.Deviation{}
+	for _, one := range all {
+		maps.Copy(m, one)
+	}
+	return m
+}

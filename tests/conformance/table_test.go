@@ -1,0 +1,115 @@
+package conformance
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"bucket-replicator/localstack/server"
+	"bucket-replicator/shared/storetest"
+)
+
+// table says which promise is kept by what. A promise that no real server keeps
+// by itself is only as good as the fake's reading of AWS's documentation.
+type table struct {
+	promises []string
+	columns  []string
+	cells    map[[2]string]string // by promise and column
+	natively map[string]bool      // promises that a real server keeps by itself
+	missing  bool                 // a server could not be tried
+	notes    []string
+}
+
+func newTable(promises []string) *table {
+	return &table{promises: promises, cells: map[[2]string]string{}, natively: map[string]bool{}}
+}
+
+// add fills a server's column. native are the conditions that the server was
+// left alone with, kept is what the store makes of it.
+func (c *table) add(name string, native, kept map[string]bool, why map[string]storetest.Deviation) {
+	c.columns = append(c.columns, name)
+	for _, p := range c.promises {
+		enforced, condition := native[p]
+		cell := "-"
+		switch {
+		case enforced:
+			cell = "enforced"
+		case kept[p] && condition:
+			cell = "emulated"
+		case kept[p]:
+			cell = "kept"
+		default:
+			c.notes = append(c.notes, fmt.Sprintf("%s, %s: %s", name, p, why[p].Why))
+		}
+		c.natively[p] = c.natively[p] || enforced || kept[p] && !condition
+		c.cells[[2]string{p, name}] = cell
+	}
+}
+
+// addFake fills the fake's column.
+func (c *table) addFake(kept map[string]bool) {
+	c.columns = append(c.columns, "fake")
+	for _, p := range c.promises {
+		c.cells[[2]string{p, "fake"}] = "-"
+		if kept[p] {
+			c.cells[[2]string{p, "fake"}] = "kept"
+		}
+	}
+}
+
+func (c *table) untested(name string, err error) {
+	c.missing = true
+	c.columns = append(c.columns, name)
+	for _, p := range c.promises {
+		c.cells[[2]string{p, name}] = "UNTESTED"
+	}
+	c.notes = append(c.notes, fmt.Sprintf("%s was NOT TRIED, so nothing shows what it alone enforces: %v", name, err))
+}
+
+// publish prints the table and keeps it in .cache/conformance.txt, and fails
+// where a promise is nobody's but the fake's.
+func (c *table) publish(t *testing.T, of string) {
+	var b strings.Builder
+	row := func(first string, cells ...string) {
+		fmt.Fprintf(&b, "%-58s", first)
+		for _, cell := range cells {
+			fmt.Fprintf(&b, " %-10s", cell)
+		}
+		b.WriteByte('\n')
+	}
+	row("Promises of "+of, c.columns...)
+	for _, p := range c.promises {
+		var cells []string
+		for _, name := range c.columns {
+			cells = append(cells, c.cells[[2]string{p, name}])
+		}
+		row(p, cells...)
+		if c.natively[p] || c.missing {
+			continue
+		}
+		if why, ok := fakeOnly[p]; ok {
+			c.notes = append(c.notes, fmt.Sprintf("only the fake, %s: %s", p, why))
+		} else {
+			t.Errorf("no real server enforces %q", p)
+		}
+	}
+	b.WriteString("\nkept, enforced: by the server. emulated: the store looks, acts and looks again. -: not kept:\n")
+	for _, n := range c.notes {
+		b.WriteString("  " + n + "\n")
+	}
+	fmt.Println(b.String())
+	root, err := server.Root()
+	if err == nil {
+		err = os.WriteFile(filepath.Join(root, ".cache", "conformance.txt"), []byte(b.String()), 0o644)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// fakeOnly are the promises that no server here enforces, and AWS does.
+var fakeOnly = map[string]string{
+	"of a copy and a delete if-match one wins": "no server has both conditions",
+}
