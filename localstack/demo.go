@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"bucket-replicator/localstack/cloud"
 	"bucket-replicator/localstack/server"
+	"bucket-replicator/shared/rule"
 )
 
 // demo starts a cloud of its own, deploys localstack/demo.yaml and plays the
@@ -74,18 +76,21 @@ func (s *story) deployed() {
 	storage := s.stack.Config.Storage
 	for _, r := range storage.Replication.Rules {
 		var but []string
-		if len(r.ExcludeGlobs) > 0 {
+		if !slices.Equal(r.ExcludeGlobs, rule.DefaultRule().ExcludeGlobs) {
 			but = append(but, "except "+strings.Join(r.ExcludeGlobs, ", "))
 		}
 		if r.ReplicateDeletes {
 			but = append(but, "deletes too")
 		}
-		fmt.Fprintf(s.out, "  %-17s %s/%s -> %s/%s  %s\n", r.Name,
+		line := fmt.Sprintf("  %-17s %s/%s -> %s/%s  %s", r.Name,
 			r.Source.Bucket, r.Source.Prefix, r.Destination.Bucket, r.Destination.Prefix, strings.Join(but, "; "))
+		fmt.Fprintln(s.out, strings.TrimRight(line, " "))
 	}
 	o := s.stack.Outputs
-	fmt.Fprintf(s.out, "  An event's way: S3 -> EventBridge -> SQS (%s) -> Lambda (%s) -> S3.\n", o["EventsQueueUrl"], o["ReplicateFunction"])
-	fmt.Fprintf(s.out, "  What was written where, and why: DynamoDB (%s).\n", o["ProvenanceTable"])
+	fmt.Fprintln(s.out, "  An event's way: S3 -> EventBridge -> SQS -> Lambda, which copies and remembers in DynamoDB what it wrote.")
+	for _, name := range []string{"EventsQueueUrl", "ReplicateFunction", "ProvenanceTable"} {
+		fmt.Fprintf(s.out, "  %-17s %s\n", name, o[name])
+	}
 }
 
 func (s *story) newObjects(ctx context.Context) error {
@@ -124,7 +129,7 @@ func (s *story) replicatedDelete(ctx context.Context) error {
 	if err := s.delete(ctx, source); err != nil {
 		return err
 	}
-	if err := s.told(ctx, "photos-to-backup", source, "deleted", ""); err != nil {
+	if err := s.told(ctx, "photos-to-backup", source, "deleted", "removed"); err != nil {
 		return err
 	}
 	return s.isAbsent(ctx, replica)
@@ -174,30 +179,26 @@ func (s *story) totals(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	counts := map[string]int{}
+	results, counts := map[string]int{}, map[string]int{}
 	var bytes int64
 	for _, o := range outcomes {
+		results[o.Result]++
 		counts[strings.TrimSpace(o.Result+" "+o.Reason)]++
 		bytes += o.Bytes
 	}
 	fmt.Fprintln(s.out, "\nTotals, from the event function's own log")
-	names := make([]string, 0, len(counts))
-	for name := range counts {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		fmt.Fprintf(s.out, "  %-18s %3d\n", name, counts[name])
 	}
 	slices.Sort(s.latencies)
 	n := len(s.latencies)
 	fmt.Fprintf(s.out, "  %d bytes copied; from PUT to replica: %.2f s at best, %.2f s in the middle, %.2f s at worst\n",
 		bytes, s.latencies[0].Seconds(), s.latencies[n/2].Seconds(), s.latencies[n-1].Seconds())
-	if counts["copied"] != n {
-		return fmt.Errorf("%d objects were to be copied once each, and %d copies were made", n, counts["copied"])
+	if results["copied"] != n {
+		return fmt.Errorf("%d objects were to be copied once each, and %d copies were made", n, results["copied"])
 	}
-	if counts["failed"] != 0 {
-		return fmt.Errorf("%d objects failed", counts["failed"])
+	if results["failed"] != 0 {
+		return fmt.Errorf("%d objects failed", results["failed"])
 	}
 	fmt.Fprintf(s.out, "  %d objects were written, each was copied once, and no copy came back.\n", n)
 	return nil

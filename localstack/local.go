@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -125,12 +126,7 @@ func status(out io.Writer) error {
 		fmt.Fprintln(out, "nothing is deployed; make local-up deploys")
 		return nil
 	}
-	names := make([]string, 0, len(outputs))
-	for name := range outputs {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(outputs)) {
 		fmt.Fprintf(out, "  %-21s %s\n", name, outputs[name])
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -35,13 +36,15 @@ func (o object) String() string { return o.bucket + "/" + o.key }
 
 // meaning says why in words, for the reasons that the demo brings about.
 var meaning = map[string]string{
+	"removed":  "the source is gone, and the replica is still as the rule wrote it",
 	"excluded": "the rule's exclude_globs name it",
 	"not_ours": "the rule did not write what is there now, so it is not the rule's to delete",
 	"echo":     "it came from the bucket that it would go to",
 }
 
 func (s *story) say(verb string, at object, format string, args ...any) {
-	fmt.Fprintf(s.out, "  %-7s %-28s %s\n", verb, at, fmt.Sprintf(format, args...))
+	line := fmt.Sprintf("  %-7s %-32s %s", verb, at, fmt.Sprintf(format, args...))
+	fmt.Fprintln(s.out, strings.TrimRight(line, " "))
 }
 
 func (s *story) put(ctx context.Context, at object, body []byte) error {
@@ -96,7 +99,7 @@ func (s *story) putAndArrive(ctx context.Context, source, replica object, body [
 }
 
 // told waits for the function's log line about the object, and prints its
-// answer. Reason is empty where the result has none.
+// answer.
 func (s *story) told(ctx context.Context, rule string, about object, result, reason string) error {
 	var last cloud.Outcome
 	err := wait(ctx, fmt.Sprintf("outcome %s %s of %s for %s", result, reason, rule, about), func() (bool, error) {
@@ -117,11 +120,7 @@ func (s *story) told(ctx context.Context, rule string, about object, result, rea
 	if err != nil {
 		return fmt.Errorf("%w (the last that was logged: %q %q %s)", err, last.Result, last.Reason, last.Error)
 	}
-	why := ""
-	if last.Reason != "" {
-		why = " because " + last.Reason + ": " + meaning[last.Reason]
-	}
-	s.say("", about, "%s %s%s", last.Rule, last.Result, why)
+	s.say("", about, "%s by %s: %s, %s", last.Result, last.Rule, last.Reason, meaning[last.Reason])
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,11 +73,7 @@ func (c *Cloud) makeBuckets(ctx context.Context, storage rule.Storage) error {
 			versioned[at.Name] = versioned[at.Name] || b.Versioned
 		}
 	}
-	names := make([]string, 0, len(versioned))
-	for name := range versioned {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(versioned))
 	if len(names) == 0 {
 		return nil
 	}
