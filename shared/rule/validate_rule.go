@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -17,6 +18,8 @@ var (
 	storageClasses = []string{"STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING",
 		"GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", "REDUCED_REDUNDANCY"}
 	sseModes      = []string{"AES256", "aws:kms", "aws:kms:dsse"}
+	kmsKeyPattern = regexp.MustCompile(`^[A-Za-z0-9:/_-]+$`)
+	tagPattern    = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 	windowPattern = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$`)
 )
 
@@ -67,6 +70,8 @@ func (v *validator) checkSide(path string, s Side) {
 		v.refuse(path+".prefix", "has %d bytes; a whole key has at most %d", len(s.Prefix), maxKey)
 	case !utf8.ValidString(s.Prefix):
 		v.refuse(path+".prefix", "%q is not UTF-8", s.Prefix)
+	case strings.ContainsFunc(s.Prefix, unicode.IsControl):
+		v.refuse(path+".prefix", "%q has a control character; keys may, but a prefix ends before it", s.Prefix)
 	case strings.HasPrefix(s.Prefix, "/"):
 		v.warn(path+".prefix", "%q begins with a slash; keys seldom do, and a prefix is taken as it stands", s.Prefix)
 	case s.Prefix != "" && !strings.HasSuffix(s.Prefix, "/"):
@@ -77,11 +82,15 @@ func (v *validator) checkSide(path string, s Side) {
 func (v *validator) checkGlobs(path, prefix string, globs []string) {
 	for i, g := range globs {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if g == "" {
+		_, err := compileGlob(g)
+		switch {
+		case g == "":
 			v.refuse(at, "is empty and matches nothing; ** matches every key")
-		} else if _, err := compileGlob(g); err != nil {
+		case strings.ContainsFunc(g, unicode.IsControl):
+			v.refuse(at, "%q has a control character; ? matches one", g)
+		case err != nil:
 			v.refuse(at, "%q is not a glob: %v", g, err)
-		} else if g != deltaglider && missesPrefix(g, prefix) {
+		case g != deltaglider && missesPrefix(g, prefix):
 			v.warn(at, "%q matches no key under %q: globs see the whole source key, and * stops at a slash", g, prefix)
 		}
 	}
@@ -116,10 +125,12 @@ func (v *validator) checkFilters(path string, r Rule) {
 		v.refuse(path+".tags", "asks for %d tags; an object has at most 10", len(r.Tags))
 	}
 	for _, k := range slices.Sorted(maps.Keys(r.Tags)) {
-		switch {
+		switch value := r.Tags[k]; {
+		case !tagPattern.MatchString(k) || !tagPattern.MatchString(value):
+			v.refuse(path+".tags."+k, "%q: %q is not a tag: letters, digits, spaces and + - = . _ : / @", k, value)
 		case k == "" || utf8.RuneCountInString(k) > 128:
 			v.refuse(path+".tags."+k, "%q is not a tag: its name has 1 to 128 characters", k)
-		case utf8.RuneCountInString(r.Tags[k]) > 256:
+		case utf8.RuneCountInString(value) > 256:
 			v.refuse(path+".tags."+k, "is longer than the 256 characters a tag holds")
 		}
 	}
@@ -139,8 +150,12 @@ func (v *validator) checkSSE(path string, s SSE) {
 		v.refuseName(path+".mode", s.Mode, "an encryption mode", sseModes)
 		return
 	}
-	if s.KMSKey != "" && !strings.HasPrefix(s.Mode, "aws:kms") {
+	switch {
+	case s.KMSKey == "":
+	case !strings.HasPrefix(s.Mode, "aws:kms"):
 		v.refuse(path+".kms_key", "goes with mode aws:kms or aws:kms:dsse only")
+	case !kmsKeyPattern.MatchString(s.KMSKey):
+		v.refuse(path+".kms_key", "%q is not a key's id, an alias/name or an ARN", s.KMSKey)
 	}
 }
 

@@ -261,6 +261,35 @@ func expectStable(t *testing.T, text []byte) {
 	}
 }
 
+// Prefixes and tags may be any text; YAML has its own ideas about some.
+func FuzzPrint(f *testing.F) {
+	for _, text := range []string{"<<", "~", "null", "yes", "2026-01-01", "0x10", " a ", "a: b # c", "- x", "*a", "!x", "\u2028", "\ufeff",
+		"line\nline\n", "\t", "\x00", "ü/日本/\U0001f642"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		prefixed, tagged := rule.DefaultRule(), rule.DefaultRule()
+		prefixed.Destination.Prefix = text
+		tagged.Tags = map[string]string{text: text}
+		for _, r := range []rule.Rule{prefixed, tagged} {
+			r.Name, r.Source.Bucket, r.Destination.Bucket = "m", "abc", "xyz"
+			c := rule.Default()
+			c.Storage.Buckets = map[string]rule.Bucket{"abc": {}, "xyz": {}}
+			c.Storage.Replication.Rules = []rule.Rule{r}
+			if rule.Problems(rule.Validate(c)).Err() != nil {
+				continue
+			}
+			printed, err := rulefile.Print(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, _ := rulefile.Parse(printed); !reflect.DeepEqual(again, c) {
+				t.Fatalf("printed:\n%s\nit reads back as\n%+v\nwant\n%+v", printed, again, c)
+			}
+		}
+	})
+}
+
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{valid, refused} {
 		for _, text := range samples(f, pattern) {
