@@ -15,35 +15,24 @@ import (
 // of them with a 400 or a 403, and CopyObject any of them inside a 200.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 var classes = map[string]object.Class{
-	"BandwidthLimitExceeded":       object.Retryable,
-	"ConditionalRequestConflict":   object.Retryable,
-	"ExpiredToken":                 object.Retryable, // the next credentials are fresh
-	"InternalError":                object.Retryable,
-	"OperationAborted":             object.Retryable,
-	"RequestExpired":               object.Retryable,
-	"RequestLimitExceeded":         object.Retryable,
-	"RequestTimeTooSkewed":         object.Retryable,
-	"RequestTimeout":               object.Retryable,
-	"ServiceUnavailable":           object.Retryable,
-	"SlowDown":                     object.Retryable,
-	"Throttling":                   object.Retryable,
-	"ThrottlingException":          object.Retryable,
-	"TokenRefreshRequired":         object.Retryable,
-	"NoSuchBucket":                 object.Permanent,
-	"NoSuchKey":                    object.Premise,
-	"NoSuchVersion":                object.Premise,
-	"PreconditionFailed":           object.Premise,
-	"KMS.DisabledException":        object.Permanent,
-	"KMS.KMSInvalidStateException": object.Permanent,
-	"KMS.NotFoundException":        object.Permanent,
-}
-
-// bodiless are the codes of answers to HEAD, which have none of their own: the
-// SDK takes the status text.
-var bodiless = map[int]string{
-	http.StatusForbidden:          "AccessDenied",
-	http.StatusPreconditionFailed: "PreconditionFailed",
-	http.StatusServiceUnavailable: "SlowDown",
+	"BandwidthLimitExceeded":     object.Retryable,
+	"ConditionalRequestConflict": object.Retryable,
+	"ExpiredToken":               object.Retryable, // the next credentials are fresh
+	"InternalError":              object.Retryable,
+	"OperationAborted":           object.Retryable,
+	"RequestExpired":             object.Retryable,
+	"RequestLimitExceeded":       object.Retryable,
+	"RequestTimeTooSkewed":       object.Retryable,
+	"RequestTimeout":             object.Retryable,
+	"ServiceUnavailable":         object.Retryable,
+	"SlowDown":                   object.Retryable,
+	"Throttling":                 object.Retryable,
+	"ThrottlingException":        object.Retryable,
+	"TokenRefreshRequired":       object.Retryable,
+	"NoSuchBucket":               object.Permanent,
+	"NoSuchKey":                  object.Premise,
+	"NoSuchVersion":              object.Premise,
+	"PreconditionFailed":         object.Premise,
 }
 
 // classify makes err the *object.Error that the store's callers are promised.
@@ -71,8 +60,8 @@ func classOf(op string, err error) (object.Class, string) {
 	if errors.As(err, &api) {
 		code = api.ErrorCode()
 	}
-	if generic, ok := bodiless[status]; ok && (code == "" || code == "Forbidden" || code == http.StatusText(status)) {
-		code = generic
+	if code == "Forbidden" { // of a HEAD, whose answer has no body: the SDK takes the status
+		code = "AccessDenied"
 	}
 	if class, ok := classes[code]; ok {
 		return class, code
