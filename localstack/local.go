@@ -50,7 +50,7 @@ func up(ctx context.Context, config string, port int, endpoint string, out io.Wr
 	if err := os.WriteFile(env, []byte(c.Exports()), 0o600); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%d rules are live at %s. To use it from this shell: source .cache/local/env\n",
+	fmt.Fprintf(out, "\nDeployed at %[2]s, rules: %[1]d. To use it from this shell: source .cache/local/env\n",
 		len(stack.Config.Storage.Replication.Rules), c.URL())
 	return nil
 }
