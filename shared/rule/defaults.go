@@ -1,6 +1,9 @@
 package rule
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Default is the configuration that an empty file would stand for, were it
 // allowed: no bucket and no rule, everything else at its default.
@@ -28,6 +31,18 @@ func DefaultRule() Rule {
 		ReplicateTags:   true,
 		LatencyTarget:   Duration(15 * time.Minute),
 	}
+}
+
+// UnmarshalJSON writes what b says over the defaults, so that a rule stored
+// before a setting existed, or a request that leaves it out, means the default.
+func (r *Rule) UnmarshalJSON(b []byte) error {
+	type fields Rule // without this method
+	f := fields(DefaultRule())
+	if err := json.Unmarshal(b, &f); err != nil {
+		return err
+	}
+	*r = Rule(f)
+	return nil
 }
 
 // deltaglider covers the bookkeeping of a DeltaGlider proxy in front of the

@@ -1,6 +1,8 @@
 package rule_test
 
 import (
+	"encoding/json"
+	"reflect"
 	"testing"
 	"time"
 
@@ -40,6 +42,33 @@ func TestDurationIsLeftAloneByARefusedText(t *testing.T) {
 	d := rule.Duration(time.Hour)
 	if err := d.UnmarshalText([]byte("soon")); err == nil || d != rule.Duration(time.Hour) {
 		t.Errorf("it is %s, %v", d, err)
+	}
+}
+
+func TestRuleFromJSONHasDefaults(t *testing.T) {
+	var got rule.Rule
+	text := `{"name":"m","source":{"bucket":"photos"},"destination":{"bucket":"copies"},"max_deletes":{"count":7},"exclude_globs":["x"]}`
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := mirror("m")
+	want.MaxDeletes.Count, want.ExcludeGlobs = 7, []string{"x"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("it is\n%+v\nwant\n%+v", got, want)
+	}
+}
+
+func TestRuleSurvivesJSON(t *testing.T) {
+	want := with(mirror("m"), disabled, include("a"), exclude(), gold, priority(-1))
+	want.ExistingObjects, want.ReplicateTags, want.MaxDeletes = false, false, rule.MaxDeletes{}
+	want.Interval, want.SSE.Mode = rule.Duration(36*time.Hour), "AES256"
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got rule.Rule
+	if err := json.Unmarshal(text, &got); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%s reads back as\n%+v, %v\nwant\n%+v", text, got, err, want)
 	}
 }
 

@@ -23,7 +23,7 @@ type decoder struct {
 }
 
 // maxVisits bounds what merged aliases may grow to.
-const maxVisits = 1_000_000
+const maxVisits = 200_000
 
 // visit counts a node, and reports whether there may be another one.
 func (d *decoder) visit(path string, n *yaml.Node) bool {
