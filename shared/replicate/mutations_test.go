@@ -26,7 +26,7 @@ var mutations = []struct {
 			}
 		})
 	}},
-	{"a copy proves that the source is what was decided on", &pair, func(p ports) ports {
+	{"a copy proves that the source is what was decided on", &versionedMirror, func(p ports) ports {
 		return p.objectsWith(func(o *mutant) {
 			o.copy = func(ctx context.Context, c object.Copy) (object.Copied, error) {
 				if now := p.w.etag(c.From); now != "" {
@@ -64,7 +64,7 @@ var mutations = []struct {
 			}
 		})
 	}},
-	{"forgetting takes only what was read", &mirror, func(p ports) ports {
+	{"forgetting takes only what was read", &calmMirror, func(p ports) ports {
 		return p.ledgerWith(func(l *mutant) {
 			l.forget = func(ctx context.Context, at object.Ref, _ int64) error {
 				return p.Ledger.Forget(ctx, at, p.w.ledger.Item(at).Revision)
@@ -74,7 +74,7 @@ var mutations = []struct {
 	{"ours has the time of our write", &mirror, func(p ports) ports {
 		return p.reading(func(_ object.Ref, item *object.Provenance) { item.Dest.LastModified = time.Time{} })
 	}},
-	{"a look reads the ledger first and the source last", &mirror, func(p ports) ports {
+	{"a look reads the ledger first and the source last", &calmMirror, func(p ports) ports {
 		seen := map[object.Ref]object.State{}
 		backwards := p.ledgerWith(func(l *mutant) {
 			l.read = func(ctx context.Context, at []object.Ref, consistent bool) (map[object.Ref]object.Provenance, int64, error) {
@@ -115,11 +115,11 @@ var mutations = []struct {
 			}
 		})
 	}},
-	{"a message waits once for a recording under way", &mirror, func(p ports) ports {
+	{"a message waits once for a recording under way", &calmMirror, func(p ports) ports {
 		p.patient = true
 		return p
 	}},
-	{"a lease goes ahead of a copy into a source", &pair, func(p ports) ports {
+	{"a lease goes ahead of a copy into a source", &calmPair, func(p ports) ports {
 		return p.ledgerWith(func(l *mutant) {
 			l.put = func(ctx context.Context, at object.Ref, item object.Provenance) (int64, error) {
 				if item.Pending.Holder != "" {
@@ -129,7 +129,7 @@ var mutations = []struct {
 			}
 		})
 	}},
-	{"one steps back from another's young lease", &pair, func(p ports) ports {
+	{"one steps back from another's young lease", &calmPair, func(p ports) ports {
 		return p.reading(func(at object.Ref, item *object.Provenance) {
 			for _, k := range p.w.workers {
 				if k != nil && item.Pending.Holder != "" {
@@ -138,7 +138,7 @@ var mutations = []struct {
 			}
 		})
 	}},
-	{"a lease that matches explains an echo", &pair, func(p ports) ports {
+	{"a lease that matches explains an echo", &ring, func(p ports) ports {
 		return p.reading(func(_ object.Ref, item *object.Provenance) { item.Pending.ETag = "nothing" })
 	}},
 	{"a lease that matches owns nothing", &pair, func(p ports) ports {
@@ -174,7 +174,7 @@ var mutations = []struct {
 			}
 		})
 	}},
-	{"what passed a bucket does not come back", &ring, func(p ports) ports {
+	{"what passed a bucket does not come back", &calmPair, func(p ports) ports {
 		return p.reading(func(_ object.Ref, item *object.Provenance) {
 			item.Origin.Chain, item.Pending.Origin.Chain = nil, nil
 		})

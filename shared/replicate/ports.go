@@ -37,8 +37,8 @@ type Ledger interface {
 	// item are missing in the map.
 	Read(ctx context.Context, at []object.Ref, consistent bool) (map[object.Ref]object.Provenance, int64, error)
 	// Put stores p and returns its new revision. It replaces the revision
-	// that p names (0: there is no item), or a fact about a write at the
-	// destination older than p's; Premise otherwise.
+	// that p names (0: there is no item); Premise otherwise. A revision never
+	// comes back, also where the item was forgotten and made anew.
 	Put(ctx context.Context, at object.Ref, p object.Provenance) (int64, error)
 	// Forget removes the item if it still has this revision; Premise
 	// otherwise. Nothing to remove is success.

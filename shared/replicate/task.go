@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"bucket-replicator/shared/decide"
 	"bucket-replicator/shared/object"
@@ -203,15 +202,15 @@ func (t *task) mine(in decide.Input) bool {
 }
 
 // recordingUnderWay reports whether the plan rests on a destination object that
-// is not ours but no older than the change: another delivery may have copied it
-// and be about to record it.
+// is not ours but so young that another delivery may have copied it and be
+// about to record it.
 func (t *task) recordingUnderWay(in decide.Input, plan decide.Plan) bool {
 	switch plan.Reason {
 	case decide.Excluded, decide.Existing, decide.LowerPriority, decide.Echo, decide.DeletesOff:
 		return false // the destination played no part
 	}
 	return t.unrecorded == nil && in.Dest.Presence == object.Present && !in.Base.Describes(in.Dest) &&
-		!in.Dest.LastModified.Before(t.change.Time.Truncate(time.Second))
+		t.now().Sub(in.Dest.LastModified) < t.leaseTTL
 }
 
 // act carries out the plan. Premise: look and decide again.

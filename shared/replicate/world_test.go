@@ -23,11 +23,18 @@ const leaseTTL = 1000 * time.Second
 // to one key in them.
 type scenario struct {
 	name    string
-	buckets []string // each with Traits
-	traits  storetest.Traits
+	buckets []string
+	traits  storetest.Traits // of every bucket
 	rules   []rule.Rule
 	actions []action
-	markers bool // deletes travel as markers
+	// How much trouble one history holds at most: things a person does,
+	// faults, duplicate deliveries, leases that run out.
+	people, faults, dups, waits int
+	// markers: deletes travel as markers, so a person's object may be hidden.
+	markers bool
+	// follows: the source's deletion reaches every replica of ours. Checked
+	// once all is settled, by deleting it.
+	follows bool
 }
 
 // action is one thing a person does.
@@ -65,8 +72,20 @@ func mimic(bucket, other string) action {
 	}}
 }
 
+// undo removes the current version, so that the one before is back.
+func undo(bucket string) action {
+	return action{"undo " + bucket, func(w *world) {
+		if found, ok := w.objects.Get(ref(bucket)); ok {
+			w.objects.RemoveVersion(ref(bucket), found.State.VersionID)
+		}
+	}}
+}
+
 func remove(bucket string) action {
-	return action{"delete " + bucket, func(w *world) { w.objects.Remove(ref(bucket), object.ByRequest) }}
+	return action{"delete " + bucket, func(w *world) {
+		w.objects.Remove(ref(bucket), object.ByRequest)
+		w.cleared[bucket] = true
+	}}
 }
 
 func copyRule(from, to string, change ...func(*rule.Rule)) rule.Rule {
@@ -102,6 +121,7 @@ type world struct {
 	objects            *storetest.Objects
 	ledger             *storetest.Ledger
 	rules              *rule.Set
+	revision           int64
 	clock              time.Time
 	queue              []message
 	workers            [2]*worker
@@ -111,7 +131,8 @@ type world struct {
 	races                       int // deliveries while another one was at work
 
 	history map[written]truth
-	blind   bool // a condition could not tell a person's rewrite from a write of ours
+	cleared map[string]bool // a person deleted there: until a sweep, nothing may be there
+	blind   bool            // a condition could not tell a person's rewrite from a write of ours
 	copies  int
 	broken  string // the invariant that an operation broke
 }
@@ -133,6 +154,9 @@ type message struct {
 	id      string
 	change  object.Change
 	patient bool
+	// after is the last delivery before it was put back: it stays away longer
+	// than a recording takes, so those at work then are not any more.
+	after int
 }
 
 // ports are what a worker calls; a mutation wraps them.
@@ -144,11 +168,27 @@ type ports struct {
 	w       *world
 }
 
-func newWorld(sc *scenario, mutate func(ports) ports) *world {
+// compiled is a scenario with its rules compiled, once for all its worlds.
+type compiled struct {
+	*scenario
+	catalog rule.Catalog
+	set     *rule.Set
+}
+
+func (sc *scenario) compile() compiled {
+	c := compiled{scenario: sc, catalog: catalog(sc.rules, sc.buckets...)}
+	var err error
+	if c.set, err = rule.Compile(c.catalog); err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func newWorld(sc compiled, mutate func(ports) ports) *world {
 	w := &world{
-		sc: sc, mutate: mutate, ledger: &storetest.Ledger{},
+		sc: sc.scenario, rules: sc.set, mutate: mutate, ledger: &storetest.Ledger{},
 		clock:   time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		history: map[written]truth{},
+		history: map[written]truth{}, cleared: map[string]bool{},
 	}
 	w.objects = storetest.NewObjects(func() time.Time { return w.clock })
 	for _, b := range sc.buckets {
@@ -160,20 +200,13 @@ func newWorld(sc *scenario, mutate func(ports) ports) *world {
 			w.send(c, false)
 		}
 	}
-	w.ledger.SetCatalog(catalog(sc.rules, sc.buckets...))
-	c, err := w.ledger.Catalog(context.Background())
-	if err == nil {
-		w.rules, err = rule.Compile(c)
-	}
-	if err != nil {
-		panic(err)
-	}
+	w.revision = w.ledger.SetCatalog(sc.catalog)
 	return w
 }
 
 func (w *world) send(c object.Change, patient bool) {
 	w.serial++
-	w.queue = append(w.queue, message{id: fmt.Sprintf("m%d", w.serial), change: c, patient: patient})
+	w.queue = append(w.queue, message{id: fmt.Sprintf("m%d", w.serial), change: c, patient: patient, after: w.deliveries})
 }
 
 // verdict is what becomes of one call of a worker.
@@ -195,6 +228,7 @@ func (v verdict) String() string {
 type worker struct {
 	message
 	w        *world
+	nth      int         // delivery
 	next     chan string // the call it stands before; closed when it has ended
 	verdicts chan verdict
 	op       string
@@ -207,7 +241,7 @@ type worker struct {
 
 func (w *world) start(slot int, m message) {
 	w.deliveries++
-	k := &worker{message: m, w: w, looked: map[object.Ref]time.Time{}, next: make(chan string), verdicts: make(chan verdict)}
+	k := &worker{message: m, w: w, nth: w.deliveries, looked: map[object.Ref]time.Time{}, next: make(chan string), verdicts: make(chan verdict)}
 	if w.workers[1-slot] != nil {
 		w.races++
 	}
@@ -217,6 +251,7 @@ func (w *world) start(slot int, m message) {
 		p = w.mutate(p)
 	}
 	r := replicate.New(p.Objects, p.Ledger, w.ledger, func() time.Time { return w.clock }, p.ttl)
+	r.Preset(w.rules, w.revision)
 	go func() {
 		defer close(k.next)
 		outcomes, err := r.Replicate(context.Background(), []replicate.Work{{Change: m.change, Message: m.id, Delivery: w.deliveries, Patient: p.patient}})
@@ -394,6 +429,11 @@ func (w *world) copy(ctx context.Context, c object.Copy) (object.Copied, error) 
 		return done, err
 	}
 	w.copies++
+	for id, t := range w.history {
+		if id.at == c.To && !t.ours && t.person.Equal(is.person) && w.faults == 0 {
+			w.violate("%q came back to where a person wrote it", source.Body)
+		}
+	}
 	w.history[written{c.To, done.Dest}] = truth{ours: true, person: is.person}
 	switch {
 	case !there || was.ours:
@@ -401,8 +441,6 @@ func (w *world) copy(ctx context.Context, c object.Copy) (object.Copied, error) 
 		w.blind = true
 	case is.person.Before(was.person):
 		w.violate("a copy of %q overwrote %q, which a person wrote later", source.Body, before.Body)
-	case is.person.Equal(was.person) && w.faults == 0:
-		w.violate("%q came back to where a person wrote it", source.Body)
 	}
 	return done, nil
 }
@@ -443,51 +481,80 @@ func (w *world) fingerprint() uint64 {
 	return h.Sum64()
 }
 
-// drain ends all trouble: the workers finish, the queue empties, leases run
-// out, and then sweeps look at every rule until one changes nothing.
-func (w *world) drain() {
-	const patience = 300
+// back reports whether a message that was put back can be there again.
+func (w *world) back(m message) bool {
+	return !m.patient || !slices.ContainsFunc(w.workers[:], func(k *worker) bool { return k != nil && k.nth <= m.after })
+}
+
+// quiesce ends all trouble: the workers finish and the queue empties. The
+// worker in the stalled slot, if any, is slow: it goes on only when nothing else
+// can. A message that waits for others has time to.
+func (w *world) quiesce(stalled int) {
+	const patience = 400
 	for range patience {
 		if w.broken != "" {
 			return
 		}
 		busy := false
 		for slot, k := range w.workers {
-			if k != nil {
+			if k != nil && slot != stalled {
 				busy = true
 				w.step(slot, proceed)
 			}
 		}
+		free := slices.Index(w.workers[:], nil)
 		switch {
 		case busy:
-		case len(w.queue) > 0:
+		case len(w.queue) > 0 && free >= 0 && w.back(w.queue[0]):
 			m := w.queue[0]
 			w.queue = w.queue[1:]
 			if m.patient {
 				w.clock = w.clock.Add(leaseTTL / 10)
 			}
-			w.start(0, m)
+			w.start(free, m)
+		case stalled >= 0:
+			stalled = -1
 		default:
-			if w.sweep() {
-				return
-			}
+			return
 		}
 	}
 	w.violate("does not settle: %d copies so far", w.copies)
 }
 
-// sweep looks at every rule's key, as a full run does, and reports whether
-// there was nothing to do.
-func (w *world) sweep() bool {
-	copies, items := w.copies, w.ledger.Fingerprint()
-	state := w.objects.Fingerprint()
-	for _, r := range w.rules.Rules() {
-		w.start(0, message{id: "sweep " + r.Name, change: object.Change{Ref: object.Ref{Bucket: r.SourceBucket, Key: "k"}, Kind: object.Deleted}, patient: true})
-		for w.workers[0] != nil && w.broken == "" {
-			w.step(0, proceed)
+// sweep looks at every rule's key, as a full run does, until there is nothing
+// more to do.
+func (w *world) sweep() {
+	const rounds = 10
+	for range rounds {
+		before := w.ledger.Fingerprint() + fmt.Sprint(w.objects.Fingerprint())
+		for _, r := range w.rules.Rules() {
+			change := object.Change{Ref: object.Ref{Bucket: r.SourceBucket, Key: "k"}, Kind: object.Deleted}
+			w.queue = append(w.queue, message{id: "sweep of " + r.Name, change: change, patient: true})
+		}
+		w.quiesce(-1)
+		if w.broken != "" || before == w.ledger.Fingerprint()+fmt.Sprint(w.objects.Fingerprint()) {
+			return
 		}
 	}
-	return w.broken != "" || len(w.queue) == 0 && copies == w.copies && items == w.ledger.Fingerprint() && state == w.objects.Fingerprint()
+	w.violate("sweeps do not settle: %d copies so far", w.copies)
+}
+
+// end lets the world come to rest, with a worker stalled or none, and checks
+// that the events alone did what they must, and then that a sweep heals what
+// faults broke.
+func (w *world) end(stalled int) {
+	w.quiesce(stalled)
+	if w.faults == 0 {
+		w.settled()
+	}
+	w.sweep()
+	clear(w.cleared)
+	w.settled()
+	if w.sc.follows && w.faults == 0 && !w.blind {
+		w.act(remove("a"))
+		w.quiesce(-1)
+		w.settled()
+	}
 }
 
 // settled checks what must be true once all is quiet.
@@ -496,18 +563,23 @@ func (w *world) settled() {
 		if p.Landed() && !w.history[written{at, p.Dest}].ours {
 			w.violate("the ledger claims a write at %s that never landed", at)
 		}
-		if p.Pending.Holder != "" && w.faults == 0 {
+		if p.Pending.Holder != "" && w.faults == 0 && w.dups == 0 {
 			w.violate("a lease is left on %s though nobody died", at)
 		}
 	}
 	trouble := w.faults > 0 || w.blind
+	if w.broken != "" {
+		return
+	}
 	for _, r := range w.rules.Rules() {
 		from, is, here := w.now(object.Ref{Bucket: r.SourceBucket, Key: "k"})
 		to, was, there := w.now(object.Ref{Bucket: r.DestBucket, Key: "k"})
+		// A write of ours that was not recorded stands like a person's.
+		recorded := was.ours && w.ledger.Item(object.Ref{Bucket: r.DestBucket, Key: "k"}).Describes(to.State)
 		switch {
-		case here && there && string(from.Body) != string(to.Body) && (was.ours || is.person.After(was.person)):
+		case here && there && string(from.Body) != string(to.Body) && (recorded || is.person.After(was.person)):
 			w.violate("%s: the destination holds %q, the source %q", r.Name, to.Body, from.Body)
-		case here && !there && !trouble && !w.sc.markers:
+		case here && !there && !trouble && !w.sc.markers && !w.cleared[r.DestBucket.Name]:
 			w.violate("%s: the source holds %q, the destination nothing", r.Name, from.Body)
 		case !here && there && was.ours && r.ReplicateDeletes && !trouble:
 			w.violate("%s: the replica %q outlives its source", r.Name, to.Body)

@@ -51,7 +51,9 @@ func Compile(c Catalog) (*Set, error) {
 		onAWS:    map[string]object.Bucket{},
 	}
 	for _, b := range c.Storage.bucketsOnAWS() {
-		s.onAWS[b.Name] = b
+		if s.onAWS[b.Name].Backend != object.AWS {
+			s.onAWS[b.Name] = b
+		}
 	}
 	var errs []error
 	for _, stored := range c.Rules {
