@@ -98,7 +98,7 @@ fuzz: ## Each fuzz target for FUZZTIME
 
 ##@ Deploy into an AWS account (the usual AWS_PROFILE, AWS_REGION; CONFIG=file)
 # The CDK runs in infra/, where cdk.json is, so it gets absolute paths.
-CDK_ARGS = --all --context config=$(abspath $(CONFIG))
+CDK_ARGS = --context config=$(abspath $(CONFIG))
 
 .PHONY: synth
 synth: $(CDK) build-aws ## Write the CloudFormation templates to infra/cdk.out; offline
@@ -112,11 +112,11 @@ diff: $(CDK) build-aws ## What a deploy would change
 deploy: $(CDK) build-aws ## Deploy; shows permission changes and asks before it makes them
 	@echo "Deploying $(CONFIG) with the credentials of $${AWS_PROFILE:-the environment}."
 	@echo "Each account and region is bootstrapped once: $(CDK:$(CURDIR)/%=%) bootstrap aws://ACCOUNT/REGION"
-	@cd infra && $(CDK) deploy $(CDK_ARGS) --require-approval broadening
+	@cd infra && $(CDK) deploy --all $(CDK_ARGS) --require-approval broadening
 
 .PHONY: destroy
 destroy: $(CDK) build-aws ## Remove the stack; buckets, and tables that a deployment protects, stay
-	@cd infra && $(CDK) destroy $(CDK_ARGS)
+	@cd infra && $(CDK) destroy --all $(CDK_ARGS)
 
 .PHONY: redrive
 redrive: ## Move what is in the dead-letter queue back to the events queue
