@@ -87,13 +87,24 @@ func TestAWriteWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 		"an internal error":    failed(500, "InternalError"),
 		"an error inside 200":  {status: 200, body: "<Error><Code>InternalError</Code><Message>m</Message></Error>"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run("copy, "+name, func(t *testing.T) {
 			s := script(t, a)
 			_, err := s.store(native).Copy(t.Context(), object.Copy{From: fromA, To: toB, SourceETag: "old"})
 			if err == nil || object.ClassOf(err) != object.Retryable {
 				t.Errorf("got %v, want a retryable error", err)
 			}
 			s.wantSent("PUT /b/b")
+		})
+		if a.status == 200 { // nothing that a delete answers
+			continue
+		}
+		t.Run("delete, "+name, func(t *testing.T) {
+			s := script(t, a)
+			err := s.store(native).Delete(t.Context(), toB, "old")
+			if err == nil || object.ClassOf(err) != object.Retryable {
+				t.Errorf("got %v, want a retryable error", err)
+			}
+			s.wantSent("DELETE /b/b")
 		})
 	}
 }

@@ -53,7 +53,7 @@ func (t *trial) travels(key, body string) error {
 	return t.err
 }
 
-// list walks all pages, and checks that they hold what limit allows.
+// list walks all pages, and checks that they hold what limit allows and move on.
 func (t *trial) list(b object.Bucket, prefix, after string, limit int) []string {
 	var keys []string
 	for more := true; more && t.err == nil; {
@@ -64,6 +64,7 @@ func (t *trial) list(b object.Bucket, prefix, after string, limit int) []string 
 		t.want(len(page) <= limit, "a page of %d has %d entries", limit, len(page))
 		t.want(len(page) > 0 || !more, "an empty page says there is more")
 		for _, l := range page {
+			t.want(l.Key > after, "%q is listed after %q", l.Key, after)
 			after = l.Key
 			keys = append(keys, l.Key)
 		}
