@@ -24,6 +24,18 @@ var (
 		actions: []action{put("a"), remove("a")},
 		people:  3, follows: true,
 	}
+	rewrittenMirror = scenario{
+		name: "a mirror of rewritten metadata", buckets: []string{"a", "b"},
+		rules:   mirror.rules,
+		actions: []action{put("a"), rewrite("a")},
+		people:  3, follows: true,
+	}
+	sharedMirror = scenario{
+		name: "a mirror whose destination people use", buckets: []string{"a", "b"},
+		rules:   mirror.rules,
+		actions: []action{put("a"), remove("a"), put("b")},
+		people:  3,
+	}
 	versionedMirror = scenario{
 		name: "a mirror of versions", buckets: []string{"a", "b"}, traits: storetest.Traits{Versioned: true},
 		rules:   mirror.rules,
@@ -40,7 +52,7 @@ var (
 		name: "a pair in good weather", buckets: []string{"a", "b"},
 		rules:   pair.rules,
 		actions: []action{put("a"), put("b"), remove("a")},
-		people:  2,
+		people:  3,
 	}
 	markedPair = scenario{
 		name: "a pair whose deletes travel as markers", buckets: []string{"a", "b"}, traits: storetest.Traits{Versioned: true},
@@ -62,7 +74,7 @@ var (
 // leases run out. From every state reached, all trouble then ends, and what
 // must be true is checked.
 func TestModel(t *testing.T) {
-	for _, sc := range []scenario{mirror, calmMirror, versionedMirror, pair, calmPair, markedPair, ring} {
+	for _, sc := range []scenario{mirror, calmMirror, rewrittenMirror, sharedMirror, versionedMirror, pair, calmPair, markedPair, ring} {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
 			found := search(&sc, nil, statesPerScenario)

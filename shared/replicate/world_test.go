@@ -133,9 +133,13 @@ type world struct {
 	history map[written]truth
 	cleared map[string]bool // a person deleted there: until a sweep, nothing may be there
 	blind   bool            // a condition could not tell a person's rewrite from a write of ours
+	loose   loose
 	copies  int
 	broken  string // the invariant that an operation broke
 }
+
+// loose are conditions that the stores of a mutated world do not enforce.
+type loose struct{ copyDest, copySource, delete, put, forget bool }
 
 // written names one write by what the store said of it.
 type written struct {
@@ -369,6 +373,9 @@ func (g gatedLedger) Read(ctx context.Context, at []object.Ref, consistent bool)
 
 func (g gatedLedger) Put(ctx context.Context, at object.Ref, p object.Provenance) (rev int64, err error) {
 	err = g.k.call("put", func() (string, error) {
+		if g.k.w.loose.put {
+			p.Revision = g.k.w.ledger.Item(at).Revision
+		}
 		if rev, err = g.k.w.ledger.Put(ctx, at, p); err == nil && p.Landed() && !g.k.w.history[written{at, p.Dest}].ours {
 			g.k.w.violate("the ledger claims a write at %s that never landed: %+v", at, p.Dest)
 		}
@@ -378,7 +385,12 @@ func (g gatedLedger) Put(ctx context.Context, at object.Ref, p object.Provenance
 }
 
 func (g gatedLedger) Forget(ctx context.Context, at object.Ref, revision int64) error {
-	return g.k.call("forget", func() (string, error) { return "", g.k.w.ledger.Forget(ctx, at, revision) })
+	return g.k.call("forget", func() (string, error) {
+		if g.k.w.loose.forget {
+			revision = g.k.w.ledger.Item(at).Revision
+		}
+		return "", g.k.w.ledger.Forget(ctx, at, revision)
+	})
 }
 
 func (g gatedLedger) Fail(ctx context.Context, f object.Failure) error {
@@ -421,9 +433,22 @@ func (w *world) repeated(at object.Ref, s object.State) bool {
 	return false
 }
 
+func etagOf(found storetest.Found, there bool) string {
+	if !there {
+		return ""
+	}
+	return found.State.ETag
+}
+
 func (w *world) copy(ctx context.Context, c object.Copy) (object.Copied, error) {
 	before, was, there := w.now(c.To)
 	source, is, _ := w.now(c.From)
+	if w.loose.copyDest {
+		c.DestETag = etagOf(before, there)
+	}
+	if w.loose.copySource && source.State.ETag != "" {
+		c.SourceETag = source.State.ETag
+	}
 	done, err := w.objects.Copy(ctx, c)
 	if err != nil {
 		return done, err
@@ -447,6 +472,9 @@ func (w *world) copy(ctx context.Context, c object.Copy) (object.Copied, error) 
 
 func (w *world) delete(ctx context.Context, at object.Ref, etag string, looked time.Time) error {
 	before, was, there := w.now(at)
+	if w.loose.delete && there {
+		etag = before.State.ETag
+	}
 	err := w.objects.Delete(ctx, at, etag)
 	if err != nil || !there || was.ours || w.sc.markers {
 		return err
