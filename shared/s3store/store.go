@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
@@ -126,24 +127,26 @@ func (s *Store) client(b rule.Backend) (*s3.Client, error) {
 		if b.CredentialsSecret != "" {
 			o.Credentials = s.options.Credentials(b.CredentialsSecret)
 		}
-		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts = attempts })
+		o.Retryer = retryer(retry.DefaultRetryables...)
 	})
 	s.clients[b] = c
 	return c, nil
 }
 
-// attempts per call, the first one included. More patience is the queue's.
-const attempts = 3
+// retryer makes at most three attempts within seconds. More patience is the
+// queue's.
+func retryer(on ...retry.IsErrorRetryable) aws.Retryer {
+	return retry.NewStandard(func(r *retry.StandardOptions) {
+		r.MaxAttempts, r.MaxBackoff, r.Retryables = 3, 2*time.Second, on
+	})
+}
 
 // once makes the SDK repeat a write only where S3 refused it for its rate. A
 // write whose answer was lost may have taken effect, and its repetition would
 // meet that effect and answer 412, as if somebody else had written: Premise
 // would no longer say that nothing of ours happened.
 func once(o *s3.Options) {
-	o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
-		r.MaxAttempts = attempts
-		r.Retryables = []retry.IsErrorRetryable{retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes}}
-	})
+	o.Retryer = retryer(retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes})
 }
 
 // bucketExists tells a missing object from a missing bucket, which a HEAD on
