@@ -143,6 +143,9 @@ func (c *Cloud) cdkDeploy(ctx context.Context, configFile string) (map[string]st
 	if err := os.WriteFile(logFile, log.Bytes(), 0o644); err != nil {
 		return nil, err
 	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("cdklocal deploy: %w", context.Cause(ctx))
+	}
 	if runErr != nil {
 		return nil, fmt.Errorf("cdklocal deploy: %w\n%s\nThe whole log is %s", runErr, lastLines(log.String(), 40), logFile)
 	}
