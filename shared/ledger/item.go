@@ -44,18 +44,6 @@ var (
 	originOfPending = originNames{schema.PendingBucket, schema.PendingKey, schema.PendingLastModified, schema.PendingChain}
 )
 
-// optional are all attributes of an item but its key and its revision. A write
-// removes those that it does not set.
-var optional = []string{
-	schema.Rule,
-	schema.SourceETag, schema.SourceLastModified, schema.SourceVersionID, schema.SourceSequencer, schema.SourceRequestID,
-	schema.DestETag, schema.DestLastModified, schema.DestVersionID,
-	schema.OriginBucket, schema.OriginKey, schema.OriginLastModified, schema.OriginChain,
-	schema.Expired,
-	schema.PendingHolder, schema.PendingSince, schema.PendingETag,
-	schema.PendingBucket, schema.PendingKey, schema.PendingLastModified, schema.PendingChain,
-}
-
 type item map[string]types.AttributeValue
 
 func (i item) setText(name, s string) {
@@ -194,8 +182,8 @@ func bucketOf(s string) object.Bucket {
 	return object.Bucket{Backend: s[:max(n, 0)], Name: s[n+1:]}
 }
 
-// decode reads the item at an address. Attributes it does not know are left
-// alone: a newer version may have written them.
+// decode reads the item at an address. Attributes it does not know are passed
+// over: a newer version may have written them.
 func decode(at object.Ref, i item) (object.Provenance, error) {
 	r := reader{item: i}
 	p := object.Provenance{

@@ -3,7 +3,6 @@ package ledger
 import (
 	"reflect"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"bucket-replicator/shared/ledger/schema"
@@ -11,34 +10,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
-
-// Every attribute that a write can set has to be in the list of those that it
-// removes otherwise.
-func TestAWriteRemovesWhatItDoesNotSet(t *testing.T) {
-	origin := object.Origin{
-		Ref: object.Ref{Bucket: object.Bucket{Backend: "b", Name: "n"}, Key: "k"}, LastModified: time.Unix(1, 0),
-		Chain: []object.Bucket{{Backend: "b", Name: "n"}},
-	}
-	all := encode(object.Ref{}, object.Provenance{
-		Rule:   "r",
-		Source: object.Source{ETag: "e", LastModified: time.Unix(1, 0), VersionID: "v", Sequencer: "s", RequestID: "q"},
-		Dest:   object.Dest{ETag: "e", LastModified: time.Unix(1, 0), VersionID: "v"},
-		Origin: origin, Expired: true,
-		Pending: object.Pending{Holder: "h", Since: time.Unix(1, 0), ETag: "e", Origin: origin},
-	})
-	listed := map[string]bool{}
-	for _, name := range optional {
-		listed[name] = true
-		if all[name] == nil {
-			t.Errorf("attribute %s is removed and never set", name)
-		}
-	}
-	for name := range all {
-		if !listed[name] {
-			t.Errorf("attribute %s is set and never removed", name)
-		}
-	}
-}
 
 func TestAnItemFromElsewhere(t *testing.T) {
 	at := object.Ref{Bucket: object.Bucket{Backend: "aws", Name: "b"}, Key: "k"}

@@ -29,12 +29,13 @@ type Tables struct {
 type Ledger struct {
 	db     *dynamodb.Client
 	tables Tables
+	start  func() int64 // a new item's first revision
 }
 
 // New makes a ledger over these tables. No request is made before the first
 // call.
 func New(c aws.Config, t Tables) *Ledger {
-	return &Ledger{db: dynamodb.NewFromConfig(c), tables: t}
+	return &Ledger{db: dynamodb.NewFromConfig(c), tables: t, start: randomStart}
 }
 
 // batchLimit is how many items one BatchGetItem may ask for.

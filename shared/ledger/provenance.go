@@ -3,9 +3,8 @@ package ledger
 import (
 	"context"
 	"errors"
-	"maps"
+	"math/rand/v2"
 	"reflect"
-	"strings"
 
 	"bucket-replicator/shared/ledger/schema"
 	"bucket-replicator/shared/object"
@@ -15,79 +14,58 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Put stores p and returns its new revision, the stored one plus one. It
-// replaces the revision that p names (0: there is no item), or a fact about a
-// write at the destination older than p's; otherwise the error is a Premise.
+// randomStart is the first revision of a new item: positive, so unlikely twice
+// at one address that whoever holds a revision of a forgotten item never meets
+// it again, and small enough for every JSON reader to keep it exact.
+func randomStart() int64 { return 1 + rand.Int64N(1<<52-1) }
+
+// Put stores p and returns its new revision. It replaces exactly the revision
+// that p names (0: there is no item), and the error is a Premise where that is
+// not what the table holds. The new revision is the next, and of a new item a
+// random one.
 //
 // What is stored already is stored: where the condition fails because the very
-// same content is there at a later revision, that revision is the answer. This
-// is what the SDK's own retry meets after the first attempt took effect and
-// its response was lost.
+// same content is there at the revision this Put leads to, that revision is the
+// answer. This is what the SDK's own retry meets after the first attempt took
+// effect and its response was lost. A new item may have any revision then, as a
+// Put that its caller repeats draws another.
 func (l *Ledger) Put(ctx context.Context, at object.Ref, p object.Provenance) (int64, error) {
-	wanted := encode(at, p)
-	names := map[string]string{"#r": schema.ItemRevision}
-	values := map[string]types.AttributeValue{":one": integer(1)}
-	var set, remove []string
-	for _, name := range optional {
-		names["#"+name] = name
-		if v, ok := wanted[name]; ok {
-			values[":"+name] = v
-			set = append(set, "#"+name+" = :"+name)
-		} else {
-			remove = append(remove, "#"+name)
-		}
+	revision := p.Revision + 1
+	condition := "#r = :r"
+	values := item{":r": integer(p.Revision)}
+	if p.Revision == 0 {
+		revision = l.start()
+		condition = "attribute_not_exists(#r)"
+		values = nil
 	}
-	update := "ADD #r :one"
-	if len(set) > 0 {
-		update += " SET " + strings.Join(set, ", ")
-	}
-	if len(remove) > 0 {
-		update += " REMOVE " + strings.Join(remove, ", ")
-	}
-	condition := "attribute_not_exists(#r)"
-	if p.Revision != 0 {
-		condition = "#r = :r"
-		values[":r"] = integer(p.Revision)
-	}
-	if wanted[schema.DestLastModified] != nil {
-		// False where the item has no such attribute.
-		condition += " OR #dt < :dt"
-	}
-	out, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	put := encode(at, p)
+	put[schema.Address] = text(addressOf(at))
+	put[schema.ItemRevision] = integer(revision)
+	_, err := l.db.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                           aws.String(l.tables.Provenance),
-		Key:                                 keyOf(at),
-		UpdateExpression:                    aws.String(update),
+		Item:                                put,
 		ConditionExpression:                 aws.String(condition),
-		ExpressionAttributeNames:            names,
+		ExpressionAttributeNames:            map[string]string{"#r": schema.ItemRevision},
 		ExpressionAttributeValues:           values,
-		ReturnValues:                        types.ReturnValueUpdatedNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
-	if err != nil {
-		var failed *types.ConditionalCheckFailedException
-		if errors.As(err, &failed) {
-			if revision, stored := storedAlready(failed.Item, wanted); stored && revision > p.Revision {
+	if err == nil {
+		return revision, nil
+	}
+	var failed *types.ConditionalCheckFailedException
+	if errors.As(err, &failed) {
+		stored := item(failed.Item)
+		if p.Revision == 0 {
+			put[schema.ItemRevision] = stored[schema.ItemRevision]
+		}
+		if reflect.DeepEqual(stored, put) {
+			revision, err = number(stored[schema.ItemRevision])
+			if err == nil {
 				return revision, nil
 			}
 		}
-		return 0, classify("record", at, err)
 	}
-	revision, err := number(out.Attributes[schema.ItemRevision])
-	if err != nil {
-		return 0, classify("record", at, err)
-	}
-	return revision, nil
-}
-
-// storedAlready reports whether an item has exactly the wanted content, and at
-// which revision.
-func storedAlready(found map[string]types.AttributeValue, wanted item) (int64, bool) {
-	revision, err := number(found[schema.ItemRevision])
-	content := item(maps.Clone(found))
-	maps.DeleteFunc(content, func(name string, _ types.AttributeValue) bool {
-		return name == schema.Address || name == schema.ItemRevision
-	})
-	return revision, err == nil && reflect.DeepEqual(content, wanted)
+	return 0, classify("record", at, err)
 }
 
 // Forget removes the item if it still has this revision; otherwise the error is

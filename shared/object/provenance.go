@@ -10,7 +10,9 @@ import (
 // write's own response, and never a forecast. One item per replica, at the
 // replica's address. See the design page "What must be true".
 type Provenance struct {
-	// Revision counts every change of the item, from 1. Zero: there is none.
+	// Revision changes with the item, counting up, and never comes back: an
+	// item that was forgotten and made anew begins elsewhere. Zero: there is
+	// none.
 	Revision int64
 	// Rule that wrote. Empty where nothing of ours is known to have landed
 	// (the item then only carries a Pending).

@@ -32,6 +32,7 @@ type Ledger struct {
 	previous map[object.Ref]object.Provenance // Revision 0: there was none
 	failures map[failureKey]object.Failure
 	catalog  rule.Catalog
+	made     int64 // items so far, the forgotten ones too
 	counts   map[string]int
 }
 
@@ -90,21 +91,24 @@ func (l *Ledger) Read(ctx context.Context, at []object.Ref, consistent bool) (ma
 	return found, revision, nil
 }
 
-// Put replaces the revision p names, or a fact about an older write. What is
-// stored already is stored: repeating a Put whose answer was lost succeeds.
+// Put replaces the revision p names. What is stored already is stored: repeating
+// a Put whose answer was lost succeeds while nothing else came after it. An item
+// that is made anew begins at a revision that the address never had.
 func (l *Ledger) Put(ctx context.Context, at object.Ref, p object.Provenance) (int64, error) {
 	var revision int64
 	err := l.call(ctx, "ledger.put", at, func() error {
 		stored := l.items[at]
-		older := !stored.Dest.LastModified.IsZero() && stored.Dest.LastModified.Before(p.Dest.LastModified)
-		if stored.Revision != p.Revision && !older {
-			if stored.Revision > p.Revision && sameContent(stored, p) {
+		if stored.Revision != p.Revision {
+			if (p.Revision == 0 || stored.Revision == p.Revision+1) && sameContent(stored, p) {
 				revision = stored.Revision
 				return nil
 			}
 			return premise("record", at)
 		}
-		p.Revision = stored.Revision + 1
+		if p.Revision++; p.Revision == 1 {
+			p.Revision = l.made<<20 + 1
+			l.made++
+		}
 		p.Origin.Chain = slices.Clone(p.Origin.Chain)
 		p.Pending.Origin.Chain = slices.Clone(p.Pending.Origin.Chain)
 		l.set(at, p)

@@ -37,27 +37,28 @@ type LedgerFixture struct {
 // own from open.
 func TestLedger(t *testing.T, open func(t *testing.T) LedgerFixture) {
 	for name, test := range map[string]func(*testing.T, LedgerFixture){
-		"every field comes back":                              everyFieldComesBack,
-		"a write drops what the new content lacks":            aWriteDropsWhatTheNewContentLacks,
-		"any key is an address of its own":                    anyKeyIsAnAddressOfItsOwn,
-		"put replaces the revision it names or an older fact": putConditions,
-		"put that is repeated after a lost answer":            putRepeatedAfterALostAnswer,
-		"of fifty racing first writers one wins":              fiftyRacingFirstWriters,
-		"of fifty racing successors one wins":                 fiftyRacingSuccessors,
-		"forget removes the revision it names":                forgetConditions,
-		"forget that is repeated after a lost answer":         forgetRepeatedAfterALostAnswer,
-		"a batch of many addresses":                           aBatchOfManyAddresses,
-		"a read that may be stale answers some revision":      aReadThatMayBeStale,
-		"a failure counts its attempts":                       aFailureCountsItsAttempts,
-		"an empty ledger":                                     anEmptyLedger,
-		"a catalog comes back as deployed":                    aCatalogComesBackAsDeployed,
-		"deploying the same again writes nothing":             deployingTheSameAgain,
-		"deploy keeps pause and creation time":                deployKeepsPauseAndCreationTime,
-		"deploy leaves the rules of the API alone":            deployLeavesAPIRulesAlone,
-		"deploy of more rules than a transaction holds":       deployOfManyRules,
-		"pause raises the revision that readers see":          pauseRaisesTheRevision,
-		"pausing a rule that does not exist":                  pausingARuleThatDoesNotExist,
-		"pauses that race a deploy all last":                  pausesThatRaceADeploy,
+		"every field comes back":                         everyFieldComesBack,
+		"a write drops what the new content lacks":       aWriteDropsWhatTheNewContentLacks,
+		"any key is an address of its own":               anyKeyIsAnAddressOfItsOwn,
+		"put replaces the revision it names":             putConditions,
+		"a revision never comes back":                    aRevisionNeverComesBack,
+		"put that is repeated after a lost answer":       putRepeatedAfterALostAnswer,
+		"of fifty racing first writers one wins":         fiftyRacingFirstWriters,
+		"of fifty racing successors one wins":            fiftyRacingSuccessors,
+		"forget removes the revision it names":           forgetConditions,
+		"forget that is repeated after a lost answer":    forgetRepeatedAfterALostAnswer,
+		"a batch of many addresses":                      aBatchOfManyAddresses,
+		"a read that may be stale answers some revision": aReadThatMayBeStale,
+		"a failure counts its attempts":                  aFailureCountsItsAttempts,
+		"an empty ledger":                                anEmptyLedger,
+		"a catalog comes back as deployed":               aCatalogComesBackAsDeployed,
+		"deploying the same again writes nothing":        deployingTheSameAgain,
+		"deploy keeps pause and creation time":           deployKeepsPauseAndCreationTime,
+		"deploy leaves the rules of the API alone":       deployLeavesAPIRulesAlone,
+		"deploy of more rules than a transaction holds":  deployOfManyRules,
+		"pause raises the revision that readers see":     pauseRaisesTheRevision,
+		"pausing a rule that does not exist":             pausingARuleThatDoesNotExist,
+		"pauses that race a deploy all last":             pausesThatRaceADeploy,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -110,9 +111,7 @@ func everyFieldComesBack(t *testing.T, f LedgerFixture) {
 	} {
 		at := replica
 		at.Key += name
-		mustPut(t, f, at, p, 1)
-		p.Revision = 1
-		wantItem(t, f, at, p)
+		wantItem(t, f, at, mustPut(t, f, at, p))
 	}
 }
 
@@ -133,11 +132,9 @@ func everyFieldIsSet(t *testing.T, v reflect.Value, path string) {
 func aWriteDropsWhatTheNewContentLacks(t *testing.T, f LedgerFixture) {
 	all := fact("e1", day)
 	all.Pending = lease("h1").Pending
-	mustPut(t, f, replica, all, 1)
-	bare := object.Provenance{Revision: 1, Rule: "mirror", Dest: object.Dest{ETag: "e2"}}
-	mustPut(t, f, replica, bare, 2)
-	bare.Revision = 2
-	wantItem(t, f, replica, bare)
+	bare := object.Provenance{Rule: "mirror", Dest: object.Dest{ETag: "e2"}}
+	bare.Revision = mustPut(t, f, replica, all).Revision
+	wantItem(t, f, replica, mustPut(t, f, replica, bare))
 }
 
 func anyKeyIsAnAddressOfItsOwn(t *testing.T, f LedgerFixture) {
@@ -151,7 +148,7 @@ func anyKeyIsAnAddressOfItsOwn(t *testing.T, f LedgerFixture) {
 		at[i] = object.Ref{Bucket: replica.Bucket, Key: key}
 		p := fact(fmt.Sprint(i), day)
 		p.Origin.Ref.Key = keys[(i+1)%len(keys)]
-		mustPut(t, f, at[i], p, 1)
+		mustPut(t, f, at[i], p)
 	}
 	found, _, err := f.Ledger.Read(t.Context(), at, true)
 	if err != nil {
@@ -165,65 +162,88 @@ func anyKeyIsAnAddressOfItsOwn(t *testing.T, f LedgerFixture) {
 }
 
 func putConditions(t *testing.T, f LedgerFixture) {
-	later, earlier := day.Add(time.Second), day.Add(-time.Second)
-	at := func(p object.Provenance, revision int64) object.Provenance { p.Revision = revision; return p }
-	bare := object.Provenance{Rule: "mirror", Dest: object.Dest{ETag: "bare"}}
+	later := day.Add(time.Second)
 	for name, c := range map[string]struct {
-		stored []object.Provenance // one after the other, so their number is the revision
+		stored []object.Provenance // one after the other
 		put    object.Provenance
-		want   int64 // 0: Premise
+		behind int64 // how much older than what is stored the revision is that it names
+		none   bool  // it expects that there is no item
+		want   bool
 	}{
-		"nothing, as expected":                     {nil, at(fact("e", day), 0), 1},
-		"nothing, where a revision was expected":   {nil, at(fact("e", day), 1), 0},
-		"the revision that was read":               {[]object.Provenance{fact("e1", day)}, at(fact("e2", day), 1), 2},
-		"the revision, with an earlier write":      {[]object.Provenance{fact("e1", day)}, at(fact("e2", earlier), 1), 2},
-		"the revision, with a lease":               {[]object.Provenance{fact("e1", day)}, at(lease("h"), 1), 2},
-		"an item where none was expected":          {[]object.Provenance{fact("e1", day)}, at(fact("e2", day), 0), 0},
-		"none expected, but the fact is older":     {[]object.Provenance{fact("e1", day)}, at(fact("e2", later), 0), 2},
-		"a stale revision, the fact as old":        {[]object.Provenance{fact("e1", day), fact("e2", day)}, at(fact("e3", day), 1), 0},
-		"a stale revision, the fact older":         {[]object.Provenance{fact("e1", day), fact("e2", day)}, at(fact("e3", later), 1), 3},
-		"a stale revision, the fact newer":         {[]object.Provenance{fact("e1", day), fact("e2", day)}, at(fact("e3", earlier), 1), 0},
-		"a stale revision, older by a millisecond": {[]object.Provenance{fact("e1", day), fact("e2", day)}, at(fact("e3", day.Add(time.Millisecond)), 1), 3},
-		"a stale revision, a lease over a fact":    {[]object.Provenance{fact("e1", day), fact("e2", day)}, at(lease("h"), 1), 0},
-		"a stale revision, a fact without a time":  {[]object.Provenance{bare, bare}, at(fact("e3", later), 1), 0},
-		"a stale revision, a write without a time": {[]object.Provenance{fact("e1", day), fact("e2", day)}, at(bare, 1), 0},
-		"another's lease":                          {[]object.Provenance{lease("h1")}, at(fact("e1", day), 0), 0},
-		"a revision from the future":               {[]object.Provenance{fact("e1", day)}, at(fact("e2", day), 2), 0},
+		"nothing, as expected":                    {put: fact("e", day), none: true, want: true},
+		"nothing, where a revision was expected":  {put: fact("e", day), behind: -1},
+		"the revision that was read":              {stored: []object.Provenance{fact("e1", day)}, put: fact("e2", later), want: true},
+		"the revision, with an earlier write":     {stored: []object.Provenance{fact("e1", later)}, put: fact("e2", day), want: true},
+		"the revision, with a lease":              {stored: []object.Provenance{fact("e1", day)}, put: lease("h"), want: true},
+		"an item where none was expected":         {stored: []object.Provenance{fact("e1", day)}, put: fact("e2", later), none: true},
+		"a stale revision, with a later write":    {stored: []object.Provenance{fact("e1", day), fact("e2", day)}, put: fact("e3", later), behind: 1},
+		"a stale revision, with an earlier write": {stored: []object.Provenance{fact("e1", day), fact("e2", later)}, put: fact("e3", day), behind: 1},
+		"a stale revision, with a lease":          {stored: []object.Provenance{fact("e1", day), fact("e2", day)}, put: lease("h"), behind: 1},
+		"long stale, with the content it has":     {stored: []object.Provenance{fact("e1", day), fact("e2", day), fact("e3", day)}, put: fact("e3", day), behind: 2},
+		"another's lease":                         {stored: []object.Provenance{lease("h1")}, put: fact("e1", day), none: true},
+		"a revision from the future":              {stored: []object.Provenance{fact("e1", day)}, put: fact("e2", later), behind: -1},
 	} {
 		ref := object.Ref{Bucket: replica.Bucket, Key: name}
 		var last object.Provenance
-		for i, p := range c.stored {
-			p.Revision = int64(i)
-			mustPut(t, f, ref, p, int64(i+1))
-			last = at(p, int64(i+1))
+		for _, p := range c.stored {
+			p.Revision = last.Revision
+			last = mustPut(t, f, ref, p)
 		}
-		got, err := f.Ledger.Put(t.Context(), ref, c.put)
-		if c.want == 0 {
-			wantClass(t, name, err, object.Premise)
-			wantItem(t, f, ref, last)
+		if !c.none {
+			c.put.Revision = last.Revision - c.behind
+		}
+		if c.want {
+			wantItem(t, f, ref, mustPut(t, f, ref, c.put))
 			continue
 		}
-		if err != nil || got != c.want {
-			t.Errorf("%s: revision %d, %v; want %d", name, got, err, c.want)
-			continue
+		_, err := f.Ledger.Put(t.Context(), ref, c.put)
+		wantClass(t, name, err, object.Premise)
+		wantItem(t, f, ref, last)
+	}
+}
+
+// Who has read an item that was forgotten since must not take the next one at
+// the address for it.
+func aRevisionNeverComesBack(t *testing.T, f LedgerFixture) {
+	seen := map[int64]bool{}
+	for life := range 5 {
+		p := lease(fmt.Sprint("holder ", life))
+		for range 3 {
+			p = mustPut(t, f, replica, p)
+			p.Pending.ETag += "+"
+			if seen[p.Revision] {
+				t.Fatalf("revision %d came back", p.Revision)
+			}
+			seen[p.Revision] = true
 		}
-		wantItem(t, f, ref, at(c.put, c.want))
+		for revision := range seen {
+			if revision == p.Revision {
+				continue
+			}
+			wantClass(t, "forget", f.Ledger.Forget(t.Context(), replica, revision), object.Premise)
+			_, err := f.Ledger.Put(t.Context(), replica, object.Provenance{Revision: revision, Rule: "late"})
+			wantClass(t, "put", err, object.Premise)
+		}
+		if err := f.Ledger.Forget(t.Context(), replica, p.Revision); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
 func putRepeatedAfterALostAnswer(t *testing.T, f LedgerFixture) {
-	for i, p := range []object.Provenance{lease("h1"), fact("e1", day), fact("e2", day.Add(time.Second))} {
-		p.Revision = int64(i)
+	var revision int64
+	for _, p := range []object.Provenance{lease("h1"), fact("e1", day), fact("e2", day.Add(time.Second))} {
+		p.Revision = revision
 		f.LoseNextAnswer()
-		revision, err := f.Ledger.Put(t.Context(), replica, p)
+		got, err := f.Ledger.Put(t.Context(), replica, p)
 		if err != nil {
 			wantClass(t, "a lost answer", err, object.Retryable)
-			revision, err = f.Ledger.Put(t.Context(), replica, p)
+			got, err = f.Ledger.Put(t.Context(), replica, p)
 		}
-		if err != nil || revision != int64(i+1) {
-			t.Fatalf("write %d repeated: revision %d, %v", i, revision, err)
+		if err != nil || revision != 0 && got != revision+1 {
+			t.Fatalf("a write over revision %d, repeated: revision %d, %v", revision, got, err)
 		}
-		p.Revision = revision
+		revision, p.Revision = got, got
 		wantItem(t, f, replica, p)
 	}
 }
@@ -231,8 +251,7 @@ func putRepeatedAfterALostAnswer(t *testing.T, f LedgerFixture) {
 func fiftyRacingFirstWriters(t *testing.T, f LedgerFixture) { oneOfFiftyWins(t, f, 0) }
 
 func fiftyRacingSuccessors(t *testing.T, f LedgerFixture) {
-	mustPut(t, f, replica, fact("e1", day), 1)
-	oneOfFiftyWins(t, f, 1)
+	oneOfFiftyWins(t, f, mustPut(t, f, replica, fact("e1", day)).Revision)
 }
 
 // oneOfFiftyWins lets fifty take the lease on the same revision at once.
@@ -256,7 +275,7 @@ func oneOfFiftyWins(t *testing.T, f LedgerFixture, revision int64) {
 		})
 	}
 	wg.Wait()
-	if len(winners) != 1 || winners[0].Revision != revision+1 {
+	if len(winners) != 1 || revision != 0 && winners[0].Revision != revision+1 {
 		t.Fatalf("winners: %+v", winners)
 	}
 	wantItem(t, f, replica, winners[0])
@@ -266,29 +285,28 @@ func forgetConditions(t *testing.T, f LedgerFixture) {
 	if err := f.Ledger.Forget(t.Context(), replica, 1); err != nil {
 		t.Errorf("forgetting what is not there: %v", err)
 	}
-	mustPut(t, f, replica, fact("e1", day), 1)
-	p := fact("e2", day)
-	p.Revision = 1
-	mustPut(t, f, replica, p, 2)
-	for _, revision := range []int64{0, 1, 3} {
+	first := mustPut(t, f, replica, fact("e1", day))
+	second := fact("e2", day)
+	second.Revision = first.Revision
+	second = mustPut(t, f, replica, second)
+	for _, revision := range []int64{0, first.Revision, second.Revision + 1} {
 		wantClass(t, fmt.Sprint("revision ", revision), f.Ledger.Forget(t.Context(), replica, revision), object.Premise)
 	}
-	p.Revision = 2
-	wantItem(t, f, replica, p)
-	if err := f.Ledger.Forget(t.Context(), replica, 2); err != nil {
+	wantItem(t, f, replica, second)
+	if err := f.Ledger.Forget(t.Context(), replica, second.Revision); err != nil {
 		t.Fatal(err)
 	}
 	wantItem(t, f, replica, object.Provenance{})
-	mustPut(t, f, replica, fact("e3", day.Add(-time.Hour)), 1)
+	mustPut(t, f, replica, fact("e3", day.Add(-time.Hour)))
 }
 
 func forgetRepeatedAfterALostAnswer(t *testing.T, f LedgerFixture) {
-	mustPut(t, f, replica, fact("e1", day), 1)
+	revision := mustPut(t, f, replica, fact("e1", day)).Revision
 	f.LoseNextAnswer()
-	err := f.Ledger.Forget(t.Context(), replica, 1)
+	err := f.Ledger.Forget(t.Context(), replica, revision)
 	if err != nil {
 		wantClass(t, "a lost answer", err, object.Retryable)
-		err = f.Ledger.Forget(t.Context(), replica, 1)
+		err = f.Ledger.Forget(t.Context(), replica, revision)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -307,10 +325,7 @@ func aBatchOfManyAddresses(t *testing.T, f LedgerFixture) {
 		ref := object.Ref{Bucket: replica.Bucket, Key: fmt.Sprintf("key %03d", i)}
 		at = append(at, ref, ref) // every address twice
 		if i%5 != 0 {
-			p := fact(fmt.Sprint(i), day)
-			mustPut(t, f, ref, p, 1)
-			p.Revision = 1
-			want[ref] = p
+			want[ref] = mustPut(t, f, ref, fact(fmt.Sprint(i), day))
 		}
 	}
 	for _, n := range []int{0, 1, 98, 99, 100, 150, 199, 250} {
@@ -332,11 +347,9 @@ func aBatchOfManyAddresses(t *testing.T, f LedgerFixture) {
 }
 
 func aReadThatMayBeStale(t *testing.T, f LedgerFixture) {
-	first, second := fact("e1", day), fact("e2", day)
-	mustPut(t, f, replica, first, 1)
-	second.Revision = 1
-	mustPut(t, f, replica, second, 2)
-	first.Revision, second.Revision = 1, 2
+	first, second := mustPut(t, f, replica, fact("e1", day)), fact("e2", day)
+	second.Revision = first.Revision
+	second = mustPut(t, f, replica, second)
 	found, _, err := f.Ledger.Read(t.Context(), []object.Ref{replica}, false)
 	if err != nil {
 		t.Fatal(err)
@@ -386,11 +399,15 @@ func containsEqual(all []object.Failure, want object.Failure) bool {
 	return false
 }
 
-func mustPut(t *testing.T, f LedgerFixture, at object.Ref, p object.Provenance, want int64) {
+// mustPut answers what is stored now: p at its new revision.
+func mustPut(t *testing.T, f LedgerFixture, at object.Ref, p object.Provenance) object.Provenance {
 	t.Helper()
-	if got, err := f.Ledger.Put(t.Context(), at, p); err != nil || got != want {
-		t.Fatalf("put %q: revision %d, %v; want %d", at, got, err, want)
+	got, err := f.Ledger.Put(t.Context(), at, p)
+	if err != nil || got < 1 || p.Revision != 0 && got != p.Revision+1 {
+		t.Fatalf("put %q over revision %d: revision %d, %v", at, p.Revision, got, err)
 	}
+	p.Revision = got
+	return p
 }
 
 // wantItem looks consistently; a want of revision 0 means that there is none.

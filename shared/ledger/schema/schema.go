@@ -65,7 +65,7 @@ const (
 	// of the whole; no backend's name starts with "=".
 	Address = "at" // S, partition key
 
-	ItemRevision = "r" // N, from 1
+	ItemRevision = "r" // N, counting up from a random start
 	Rule         = "w" // S, the rule that wrote
 
 	SourceETag         = "se" // S
