@@ -1,0 +1,392 @@
+package replicate_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/storetest"
+)
+
+var ctx = context.Background()
+
+// wantResults compares the outcomes since the last call.
+func (s *stage) wantResults(want ...string) {
+	s.t.Helper()
+	if got := s.results(); !slices.Equal(got, want) {
+		s.t.Errorf("outcomes %q, want %q", got, want)
+	}
+}
+
+func (s *stage) wantText(bucket, key, want string) {
+	s.t.Helper()
+	if got := s.text(bucket, key); got != want {
+		s.t.Errorf("%s/%s holds %q, want %q", bucket, key, got, want)
+	}
+}
+
+func TestUndecodableMessageEndsInTheDLQAsItCame(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	const garbage = `{"detail-type": "Object Created", "source": "aws.s3", "detail": {`
+	s.queue.Send(garbage)
+	s.put("a", "k", "1")
+	s.run()
+	s.wantText("b", "k", "1")
+	dead := s.queue.Dead()
+	if len(dead) != 1 || dead[0].Body != garbage {
+		t.Fatalf("dead-letter queue: %+v", dead)
+	}
+	if n := strings.Count(s.metrics.String(), `"MessagesUndecodable"`); n == 0 {
+		t.Error("it was not counted")
+	}
+}
+
+func TestUnknownEventTypeIsCountedAndDropped(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s.queue.Send(`{"version":"0","id":"1","detail-type":"Object Folded","source":"aws.s3","account":"1","time":"2026-01-01T00:00:00Z","region":"r","resources":[],"detail":{"bucket":{"name":"a"},"object":{"key":"k"}}}`)
+	s.run()
+	if len(s.queue.Dead()) != 0 || s.queue.Len() != 0 {
+		t.Error("it was not finished")
+	}
+	if !strings.Contains(s.metrics.String(), `"EventsDropped":1`) {
+		t.Errorf("it was not counted: %s", s.metrics.String())
+	}
+}
+
+func TestRuleThatDoesNotParseLosesNothing(t *testing.T) {
+	broken := copyRule("a", "b", func(r *rule.Rule) { r.ExcludeGlobs = []string{"["} })
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	good := catalog([]rule.Rule{copyRule("a", "b")}, "a", "b", "c")
+	s.ledger.SetCatalog(catalog([]rule.Rule{broken}, "a", "b", "c"))
+	s.put("a", "k", "1")
+	s.invoke(s.queue.Receive(10)...)
+	s.wantText("b", "k", "-")
+	if !strings.Contains(s.log.String(), `rule \"a-b\"`) {
+		t.Errorf("the log does not name the rule: %s", s.log.String())
+	}
+	s.ledger.SetCatalog(good)
+	s.run()
+	s.wantText("b", "k", "1")
+}
+
+func TestFailuresThatNobodyCanRetryAreRecordedAndFinished(t *testing.T) {
+	denied := &object.Error{Class: object.Permanent, Op: "copy", Code: "AccessDenied", Err: errors.New("not authorized")}
+	for name, c := range map[string]struct {
+		rule  rule.Rule
+		deny  bool
+		want  string
+		codes []string
+	}{
+		"the destination bucket does not exist": {copyRule("a", "missing"), false, "failed NoSuchBucket", []string{"NoSuchBucket"}},
+		"access is denied":                      {copyRule("a", "b"), true, "failed AccessDenied", []string{"AccessDenied"}},
+		"the destination key is too long": {
+			copyRule("a", "b", func(r *rule.Rule) { r.Destination.Prefix = strings.Repeat("p", 1024) }), false,
+			"failed KeyTooLongError", []string{"KeyTooLongError"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, storetest.Traits{}, c.rule)
+			s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {
+				if c.deny && call.Op == "objects.copy" {
+					return storetest.FailBefore, denied
+				}
+				return storetest.None, nil
+			}
+			s.put("a", "k", "1")
+			s.run()
+			s.wantResults(c.want)
+			var codes []string
+			for _, f := range s.ledger.Failures() {
+				codes = append(codes, f.Code)
+				if f.Advice == "" || f.Message == "" || !f.RetryAt.IsZero() || f.Source != s.at("a", "k") {
+					t.Errorf("failure %+v", f)
+				}
+			}
+			if !slices.Equal(codes, c.codes) || len(s.queue.Dead()) != 0 {
+				t.Errorf("recorded %q, %d dead letters", codes, len(s.queue.Dead()))
+			}
+		})
+	}
+}
+
+func TestAForbiddenLookIsNotAbsence(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b", followDeletes))
+	s.put("a", "k", "1")
+	s.run()
+	s.results()
+	s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {
+		if call.Op == "objects.head" && call.Ref.Bucket.Name == "a" {
+			return storetest.FailBefore, &object.Error{Class: object.Permanent, Op: "head", Code: "AccessDenied", Err: errors.New("403")}
+		}
+		return storetest.None, nil
+	}
+	s.remove("a", "k")
+	s.run()
+	s.wantResults("failed AccessDenied")
+	s.wantText("b", "k", "1")
+}
+
+func TestTransientErrorsComeBackLaterAndLaterAndAreRecordedAtLast(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {
+		return storetest.FailBefore, &object.Error{Class: object.Retryable, Op: "copy", Code: "SlowDown", Err: errors.New("503")}
+	}
+	s.put("a", "k", "1")
+	var waits []time.Duration
+	for s.queue.Len() > 0 {
+		s.invoke(s.queue.Receive(1)...)
+		if next, any := s.queue.Next(); any {
+			waits = append(waits, next.Sub(s.clock))
+			s.clock = next
+		}
+	}
+	if !slices.IsSorted(waits) || len(waits) != maxReceives-1 || waits[0] != waits[1]/2 {
+		t.Errorf("waits between deliveries: %v", waits)
+	}
+	s.wantResults("retried SlowDown", "retried SlowDown", "retried SlowDown", "retried SlowDown", "failed SlowDown")
+	f := s.ledger.Failures()
+	if len(f) != 1 || !f[0].RetryAt.After(s.clock) || len(s.queue.Dead()) != 0 {
+		t.Errorf("failures %+v, dead letters %d", f, len(s.queue.Dead()))
+	}
+}
+
+func TestAFailureThatCannotBeRecordedIsNotFinished(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "missing"))
+	s.ledger.Hook = func(call storetest.Call) (storetest.Fault, error) {
+		if call.Op == "ledger.fail" {
+			return storetest.FailBefore, errors.New("throttled")
+		}
+		return storetest.None, nil
+	}
+	s.put("a", "k", "1")
+	s.run()
+	if len(s.queue.Dead()) != 1 {
+		t.Errorf("%d dead letters, want the message", len(s.queue.Dead()))
+	}
+}
+
+func TestAnArchivedObjectWaitsForItsRestore(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s.put("a", "k", "1")
+	s.objects.Archive(s.at("a", "k"))
+	s.run()
+	s.wantResults("parked archived")
+	s.wantText("b", "k", "-")
+	s.objects.Restore(s.at("a", "k"))
+	s.run()
+	s.wantResults("copied missing")
+	s.wantText("b", "k", "1")
+}
+
+func TestPauseIsHonouredByTheNextMessage(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s.put("a", "k", "1")
+	s.run()
+	s.results()
+	if err := s.ledger.SetPaused(ctx, "a-b", true); err != nil {
+		t.Fatal(err)
+	}
+	s.put("a", "k", "2")
+	s.run()
+	s.wantResults("skipped paused")
+	s.wantText("b", "k", "1")
+	if err := s.ledger.SetPaused(ctx, "a-b", false); err != nil {
+		t.Fatal(err)
+	}
+	s.put("a", "k", "3")
+	s.run()
+	s.wantText("b", "k", "3")
+}
+
+func TestAPanicFailsItsRecordAlone(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {
+		if call.Ref.Key == "bad" {
+			panic("a defect")
+		}
+		return storetest.None, nil
+	}
+	for _, key := range []string{"good 1", "bad", "good 2"} {
+		s.put("a", key, "1")
+	}
+	s.run()
+	s.wantText("b", "good 1", "1")
+	s.wantText("b", "good 2", "1")
+	if dead := s.queue.Dead(); len(dead) != 1 || !strings.Contains(dead[0].Body, `"bad"`) {
+		t.Errorf("dead letters: %+v", dead)
+	}
+	if !strings.Contains(s.log.String(), "handler_test.go") {
+		t.Error("the log does not say where it panicked")
+	}
+}
+
+func TestTheRestIsGivenBackBeforeTheDeadline(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	for _, key := range []string{"1", "2", "3"} {
+		s.put("a", key, "x")
+	}
+	// A deadline that leaves nothing but the time to give the batch back.
+	short, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	response, err := s.handler.Handle(short, batch(s.queue.Receive(10)...))
+	if err != nil || len(response.BatchItemFailures) != 3 {
+		t.Fatalf("given back: %+v, %v", response.BatchItemFailures, err)
+	}
+	s.run()
+	for _, key := range []string{"1", "2", "3"} {
+		s.wantText("b", key, "x")
+	}
+}
+
+func TestOneMessageWithManyRecordsIsFinishedAsAWhole(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s.lose = true
+	s.put("a", "a b", "1")
+	s.put("a", "ü", "2")
+	s.queue.Send(`{"Records":[
+		{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"r","eventTime":"2026-01-01T00:00:00.000Z","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"a"},"object":{"key":"a+b","size":1,"eTag":"c4ca4238a0b923820dcc509a6f75849b"}}},
+		{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"r","eventTime":"2026-01-01T00:00:01.000Z","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"a"},"object":{"key":"%C3%BC","size":1,"eTag":"c81e728d9d4c2f636f067f89cc14862c"}}}]}`)
+	s.run()
+	s.wantText("b", "a b", "1")
+	s.wantText("b", "ü", "2")
+}
+
+func TestTwoChangesOfOneObjectInOneBatch(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b", followDeletes))
+	s.put("a", "k", "1")
+	s.put("a", "k", "2")
+	s.remove("a", "k")
+	s.put("a", "k", "3")
+	s.invoke(s.queue.Receive(10)...)
+	s.wantText("b", "k", "3")
+	s.remove("a", "k")
+	s.run()
+	s.wantText("b", "k", "-")
+}
+
+func TestOnAVersionedPairOfBucketsNoOldVersionComesBack(t *testing.T) {
+	s := newStage(t, storetest.Traits{Versioned: true}, copyRule("a", "b", followDeletes))
+	s.put("a", "k", "1")
+	s.remove("a", "k")
+	got := s.queue.Receive(10)
+	slices.Reverse(got) // the delete's event first
+	for _, m := range got {
+		s.invoke(m)
+	}
+	s.run()
+	s.wantText("b", "k", "-")
+	if n := len(s.objects.Versions(s.at("b", "k"))); n != 0 {
+		t.Errorf("%d versions came to the destination", n)
+	}
+}
+
+func TestADeleteOnAVersionedDestinationPutsOneMarker(t *testing.T) {
+	s := newStage(t, storetest.Traits{Versioned: true}, copyRule("a", "b", followDeletes))
+	s.put("a", "k", "1")
+	s.run()
+	s.remove("a", "k")
+	removed := s.told[len(s.told)-1]
+	s.run()
+	for range 2 {
+		s.queue.Send(body(removed))
+		s.run()
+	}
+	versions := s.objects.Versions(s.at("b", "k"))
+	if len(versions) != 2 || s.text("b", "k") != "-" {
+		t.Errorf("versions at the destination: %+v", versions)
+	}
+}
+
+func TestWhatAPersonPutIsNeverDeleted(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b", followDeletes))
+	s.put("b", "manual", "theirs")
+	s.put("a", "manual", "ours")
+	s.objects.Put(s.at("b", "manual"), storetest.Text("theirs, again"))
+	s.put("a", "replica", "ours")
+	s.clock = s.clock.Add(visibility)
+	s.run()
+	s.remove("a", "manual")
+	s.remove("a", "replica")
+	s.run()
+	s.wantText("b", "manual", "theirs, again")
+	s.wantText("b", "replica", "-")
+}
+
+func TestALifecycleExpirationIsRemembered(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b", followDeletes))
+	s.put("a", "k", "1")
+	s.run()
+	s.results()
+	s.objects.Remove(s.at("a", "k"), object.ByLifecycle)
+	s.run()
+	s.wantResults("skipped lifecycle")
+	// A later look cannot know the cause, and must not delete.
+	s.queue.Send(body(object.Change{Ref: s.at("a", "k"), Kind: object.Deleted, Time: s.clock}))
+	s.run()
+	s.wantResults("skipped lifecycle")
+	s.wantText("b", "k", "1")
+}
+
+func TestTagsThatChangeArriveOnce(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s.put("a", "k", "1")
+	s.run()
+	s.objects.PutTags(s.at("a", "k"), map[string]string{"class": "gold"})
+	retagged := s.told[len(s.told)-1]
+	s.run()
+	s.queue.Send(body(retagged))
+	s.results()
+	s.run()
+	s.wantResults("skipped in_sync")
+	found, _ := s.objects.Get(s.at("b", "k"))
+	if found.Tags["class"] != "gold" {
+		t.Errorf("tags at the destination: %v", found.Tags)
+	}
+}
+
+func TestATagFilterAdmitsWhatIsTaggedLater(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b", func(r *rule.Rule) { r.Tags = map[string]string{"class": "gold"} }))
+	s.put("a", "k", "1")
+	s.run()
+	s.wantResults("skipped excluded")
+	s.objects.PutTags(s.at("a", "k"), map[string]string{"class": "gold"})
+	s.run()
+	s.wantResults("copied missing")
+}
+
+func TestTheHigherRuleOwnsTheDestination(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "c"), copyRule("b", "c", func(r *rule.Rule) { r.Priority = 1 }))
+	s.put("a", "k", "low")
+	s.run()
+	s.wantText("c", "k", "low")
+	s.put("b", "k", "high")
+	s.run()
+	s.wantText("c", "k", "high")
+	s.put("a", "k", "low again")
+	s.results()
+	s.run()
+	s.wantResults("skipped lower_priority")
+	s.wantText("c", "k", "high")
+}
+
+func TestAPairSettlesAndTheNewerWriteWins(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"), copyRule("b", "a"))
+	s.put("a", "k", "older")
+	s.put("b", "k", "newer")
+	s.put("a", "only a", "1")
+	s.put("b", "only b", "2")
+	s.run()
+	for _, b := range []string{"a", "b"} {
+		s.wantText(b, "k", "newer")
+		s.wantText(b, "only a", "1")
+		s.wantText(b, "only b", "2")
+	}
+	copied := slices.DeleteFunc(s.results(), func(r string) bool { return !strings.HasPrefix(r, "copied") })
+	if len(copied) != 3 {
+		t.Errorf("copies: %q", copied)
+	}
+}
