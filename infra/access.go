@@ -19,25 +19,45 @@ func (a access) allow(arn string, actions ...string) {
 	}
 }
 
+// maxStatement is how many characters of ARNs go into one statement. A role's
+// policies have limits of 6,144 and 10,240 characters, and CDK spreads
+// statements over several policies but cannot cut one in two.
+const maxStatement = 2000
+
 // statements joins the actions that have the same resources, so that a policy
 // over many buckets repeats their names as seldom as it can.
 func (a access) statements() []awsiam.PolicyStatement {
 	actionsOn := map[string][]string{}
 	for _, action := range slices.Sorted(maps.Keys(a)) {
-		arns := slices.Compact(slices.Sorted(slices.Values(a[action])))
-		all := strings.Join(arns, " ")
+		a[action] = slices.Compact(slices.Sorted(slices.Values(a[action])))
+		all := strings.Join(a[action], " ")
 		actionsOn[all] = append(actionsOn[all], action)
-		a[action] = arns
 	}
 	var statements []awsiam.PolicyStatement
 	for _, all := range slices.Sorted(maps.Keys(actionsOn)) {
 		actions := actionsOn[all]
-		statements = append(statements, awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-			Actions:   jsii.Strings(actions...),
-			Resources: jsii.Strings(a[actions[0]]...),
-		}))
+		for _, arns := range chunks(a[actions[0]], maxStatement) {
+			statements = append(statements, awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+				Actions:   jsii.Strings(actions...),
+				Resources: jsii.Strings(arns...),
+			}))
+		}
 	}
 	return statements
+}
+
+// chunks cuts a list into pieces of at most so many characters, or of one
+// element.
+func chunks(list []string, characters int) [][]string {
+	var cut [][]string
+	begin, size := 0, 0
+	for i, s := range list {
+		if size += len(s); size > characters && i > begin {
+			cut = append(cut, list[begin:i])
+			begin, size = i, len(s)
+		}
+	}
+	return append(cut, list[begin:])
 }
 
 // replicateAccess is what the event function does with the buckets.
@@ -45,14 +65,14 @@ func (a access) statements() []awsiam.PolicyStatement {
 // ListBucket makes S3 answer 404 and not 403 for a key that is not there. A
 // conditional write needs GetObject on the destination.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-func replicateAccess(t topology) []awsiam.PolicyStatement {
+func replicateAccess(partition string, t topology) []awsiam.PolicyStatement {
 	a := access{}
 	for _, b := range t.Buckets {
 		if b.Reads != nil || b.Writes != nil {
-			a.allow(bucketARN(b), "s3:ListBucket")
+			a.allow(bucketARN(partition, b), "s3:ListBucket")
 		}
 		for _, prefix := range shortest(b.Reads) {
-			arn := objectsARN(b, prefix)
+			arn := objectsARN(partition, b, prefix)
 			a.allow(arn, "s3:GetObject")
 			if b.CopiesTags {
 				a.allow(arn, "s3:GetObjectTagging")
@@ -62,7 +82,7 @@ func replicateAccess(t topology) []awsiam.PolicyStatement {
 			}
 		}
 		for _, prefix := range shortest(b.Writes) {
-			arn := objectsARN(b, prefix)
+			arn := objectsARN(partition, b, prefix)
 			a.allow(arn, "s3:GetObject", "s3:PutObject")
 			if b.CopiesTags {
 				a.allow(arn, "s3:PutObjectTagging")
@@ -72,17 +92,17 @@ func replicateAccess(t topology) []awsiam.PolicyStatement {
 			}
 		}
 		for _, prefix := range shortest(b.Deletes) {
-			a.allow(objectsARN(b, prefix), "s3:DeleteObject")
+			a.allow(objectsARN(partition, b, prefix), "s3:DeleteObject")
 		}
 	}
 	return a.statements()
 }
 
 // provisionAccess is what it takes to switch EventBridge on for these buckets.
-func provisionAccess(adopted []bucket) []awsiam.PolicyStatement {
+func provisionAccess(partition string, adopted []bucket) []awsiam.PolicyStatement {
 	a := access{}
 	for _, b := range adopted {
-		a.allow(bucketARN(b), "s3:GetBucketNotification", "s3:PutBucketNotification")
+		a.allow(bucketARN(partition, b), "s3:GetBucketNotification", "s3:PutBucketNotification")
 	}
 	return a.statements()
 }
@@ -123,19 +143,19 @@ func keyAccess(stack awscdk.Stack, keys []string) []awsiam.PolicyStatement {
 	return statements
 }
 
-func bucketARN(b bucket) string {
-	return "arn:" + *awscdk.Aws_PARTITION() + ":s3:::" + b.Name
+func bucketARN(partition string, b bucket) string {
+	return "arn:" + partition + ":s3:::" + b.Name
 }
 
 // objectsARN covers the objects under a prefix. What a policy cannot say
 // literally (wildcards, variables, characters outside Latin-1) cuts the prefix
 // short, which permits more and never less.
-func objectsARN(b bucket, prefix string) string {
+func objectsARN(partition string, b bucket, prefix string) string {
 	cut := strings.IndexFunc(prefix, func(r rune) bool {
 		return r < ' ' || r > 0xFF || strings.ContainsRune("*?$", r)
 	})
 	if cut >= 0 {
 		prefix = prefix[:cut]
 	}
-	return bucketARN(b) + "/" + prefix + "*"
+	return bucketARN(partition, b) + "/" + prefix + "*"
 }

@@ -23,8 +23,8 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 		rules = append(rules, busRule{Pattern: p})
 	}
 	if len(t.outposts()) > 0 {
-		// Only identities of this account can put events on it, and of those
-		// only the forwarding roles are told its name.
+		// It needs no policy: without one, only identities of this account
+		// that may PutEvents on it can, and the stacks allow the forwarders.
 		bus := awsevents.NewEventBus(stack, jsii.String("Forwarded"), &awsevents.EventBusProps{
 			EventBusName: jsii.String(forwardedBusName(settings)),
 		})
@@ -53,22 +53,18 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	}
 	dashboard := newDashboard(stack, "Dashboard", settings, queues, sources, tables, replicate)
 
-	for name, value := range map[string]*string{
-		"RulesTable":           tables.Rules.TableName(),
-		"ProvenanceTable":      tables.Provenance.TableName(),
-		"RunsTable":            tables.Runs.TableName(),
-		"EventsQueueUrl":       queues.Events.QueueUrl(),
-		"EventsDeadLettersUrl": queues.DeadLetters.QueueUrl(),
-		"UndeliveredEventsUrl": sources.Undelivered.QueueUrl(),
-		"ReplicateFunction":    replicate.FunctionName(),
-		"ReplicateLogGroup":    replicate.LogGroup().LogGroupName(),
-		"ProvisionFunction":    provision.FunctionName(),
-		"ProvisionLogGroup":    provision.LogGroup().LogGroupName(),
-		"AlarmTopicArn":        alarms.Topic.TopicArn(),
-		"DashboardName":        dashboard.DashboardName(),
-	} {
-		awscdk.NewCfnOutput(stack, jsii.String(name), &awscdk.CfnOutputProps{Value: value})
-	}
+	output(stack, "RulesTable", tables.Rules.TableName())
+	output(stack, "ProvenanceTable", tables.Provenance.TableName())
+	output(stack, "RunsTable", tables.Runs.TableName())
+	output(stack, "EventsQueueUrl", queues.Events.QueueUrl())
+	output(stack, "EventsDeadLettersUrl", queues.DeadLetters.QueueUrl())
+	output(stack, "UndeliveredEventsUrl", sources.Undelivered.QueueUrl())
+	output(stack, "ReplicateFunction", replicate.FunctionName())
+	output(stack, "ReplicateLogGroup", replicate.LogGroup().LogGroupName())
+	output(stack, "ProvisionFunction", provision.FunctionName())
+	output(stack, "ProvisionLogGroup", provision.LogGroup().LogGroupName())
+	output(stack, "AlarmTopicArn", alarms.Topic.TopicArn())
+	output(stack, "DashboardName", dashboard.DashboardName())
 	return stack, nil
 }
 
@@ -88,6 +84,10 @@ func newStack(app constructs.Construct, name string, settings Settings, region, 
 		props.Synthesizer = awscdk.NewCliCredentialsStackSynthesizer(nil)
 	}
 	return awscdk.NewStack(app, jsii.String(name), props)
+}
+
+func output(stack awscdk.Stack, name string, value *string) {
+	awscdk.NewCfnOutput(stack, jsii.String(name), &awscdk.CfnOutputProps{Value: value})
 }
 
 func forwardedBusName(settings Settings) string { return settings.StackName + "-forwarded" }

@@ -41,7 +41,7 @@ var (
 		"kms-keys":    "arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0000-0000-0000-000000000000",
 	}}
 	local = &deployment{name: "local", config: file("testdata/everything.yaml"), settings: map[string]string{"local": "true"}}
-	many  = &deployment{name: "many", config: manyBuckets(60)}
+	many  = &deployment{name: "many", config: manyPairs(60)}
 	idle  = &deployment{name: "idle", config: "storage:\n  buckets:\n    releases: {}\n  replication:\n    rules: []\n"}
 
 	deployments = []*deployment{everything, local, many, idle}
@@ -55,11 +55,11 @@ func file(name string) string {
 	return string(b)
 }
 
-// manyBuckets pairs n buckets with the longest of names, each with its own
-// prefix, half of the sources in another region.
-func manyBuckets(n int) string {
+// manyPairs replicates n buckets with the longest of names, each under a prefix
+// and to a bucket of its own, every second one from another region.
+func manyPairs(n int) string {
 	var buckets, rules strings.Builder
-	for i := range n / 2 {
+	for i := range n {
 		source := fmt.Sprintf("source-%02d-%s", i, strings.Repeat("s", 53))
 		replica := fmt.Sprintf("replica-%02d-%s", i, strings.Repeat("r", 52))
 		backend := ""

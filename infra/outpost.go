@@ -35,7 +35,7 @@ func newOutpostStack(app constructs.Construct, settings Settings, t topology, re
 
 	alarms := newAlarms(stack, "Alarms", settings)
 	alarms.deadLetters("UndeliveredEvents", sources.Undelivered, "Events that EventBridge could not forward to the home region. Look at the ERROR_CODE attribute, then `make redrive`.")
-	awscdk.NewCfnOutput(stack, jsii.String("UndeliveredEventsUrl"), &awscdk.CfnOutputProps{Value: sources.Undelivered.QueueUrl()})
-	awscdk.NewCfnOutput(stack, jsii.String("AlarmTopicArn"), &awscdk.CfnOutputProps{Value: alarms.Topic.TopicArn()})
+	output(stack, "UndeliveredEventsUrl", sources.Undelivered.QueueUrl())
+	output(stack, "AlarmTopicArn", alarms.Topic.TopicArn())
 	return stack
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,7 +46,7 @@ func newProvision(scope constructs.Construct, id string, settings Settings, conf
 			variables.MetricsNamespace: jsii.String(settings.metricsNamespace()),
 			variables.LogLevel:         jsii.String(settings.LogLevel),
 		},
-		Policy: provisionAccess(adopted),
+		Policy: provisionAccess(*awscdk.Stack_Of(scope).Partition(), adopted),
 	})
 	allowTable(function, tables.Rules, "GetItem", "Scan", "PutItem", "UpdateItem", "DeleteItem")
 
@@ -71,18 +72,16 @@ func newProvision(scope constructs.Construct, id string, settings Settings, conf
 // stageProvision lays the binary and configuration.json side by side under the
 // synthesis's own output directory and returns where.
 func stageProvision(outdir string, settings Settings, config []byte) (string, error) {
-	binary, err := os.ReadFile(filepath.Join(settings.Dist, goarch(settings.Local), "provision", "bootstrap"))
-	if err != nil {
-		return "", fmt.Errorf("stage the provision function: %w", err)
-	}
 	dir := filepath.Join(outdir, ".provision")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("stage the provision function: %w", err)
+	binary, err := os.ReadFile(filepath.Join(settings.Dist, goarch(settings.Local), "provision", "bootstrap"))
+	if err == nil {
+		err = errors.Join(
+			os.MkdirAll(dir, 0o755),
+			os.WriteFile(filepath.Join(dir, "bootstrap"), binary, 0o755),
+			os.WriteFile(filepath.Join(dir, "configuration.json"), config, 0o644),
+		)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "bootstrap"), binary, 0o755); err != nil {
-		return "", fmt.Errorf("stage the provision function: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "configuration.json"), config, 0o644); err != nil {
+	if err != nil {
 		return "", fmt.Errorf("stage the provision function: %w", err)
 	}
 	return dir, nil

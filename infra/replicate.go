@@ -17,6 +17,7 @@ import (
 // newReplicate makes the event function: one message, one object, one
 // conditional copy or delete.
 func newReplicate(scope constructs.Construct, id string, settings Settings, t topology, tables tables, queues eventQueues) awslambda.Function {
+	stack := awscdk.Stack_Of(scope)
 	function := newFunction(scope, id, functionProps{
 		Description: "Replicates the object that an S3 event points at",
 		Code:        filepath.Join(settings.Dist, goarch(settings.Local), "replicate"),
@@ -35,8 +36,8 @@ func newReplicate(scope constructs.Construct, id string, settings Settings, t to
 			variables.LogLevel:          jsii.String(settings.LogLevel),
 		},
 		Policy: slices.Concat(
-			replicateAccess(t),
-			keyAccess(awscdk.Stack_Of(scope), slices.Concat(t.Keys, settings.KMSKeys)),
+			replicateAccess(*stack.Partition(), t),
+			keyAccess(stack, slices.Concat(t.Keys, settings.KMSKeys)),
 		),
 	})
 	if settings.Local {
@@ -44,7 +45,7 @@ func newReplicate(scope constructs.Construct, id string, settings Settings, t to
 		function.AddEnvironment(jsii.String(variables.EmulatedConditions), jsii.String("copy"), nil)
 	}
 	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan")
-	allowTable(function, tables.Provenance, "BatchGetItem", "UpdateItem", "DeleteItem")
+	allowTable(function, tables.Provenance, "BatchGetItem", "PutItem", "DeleteItem")
 	allowTable(function, tables.Runs, "UpdateItem")
 	queues.Events.GrantSendMessages(function)
 	function.AddEventSource(awslambdaeventsources.NewSqsEventSource(queues.Events, &awslambdaeventsources.SqsEventSourceProps{

@@ -33,7 +33,7 @@ func TestPrefixesThatAPolicyCannotSayPermitMoreAndNeverLess(t *testing.T) {
 		"line\nbreak/":   "/line*",
 		"plain space +/": "/plain space +/*",
 	} {
-		if got := objectsARN(bucket{Name: "b"}, prefix); !strings.HasSuffix(got, ":s3:::b"+want) {
+		if got := objectsARN("aws", bucket{Name: "b"}, prefix); got != "arn:aws:s3:::b"+want {
 			t.Errorf("%q becomes %s, want %s", prefix, got, want)
 		}
 	}
@@ -49,10 +49,10 @@ func TestPatternsAreFullBeforeAnotherIsBegun(t *testing.T) {
 	for i, p := range patterns {
 		some := at(map[string]any(p), "detail", "bucket").(map[string]any)["name"].([]string)
 		got = append(got, some...)
-		if p.length() > maxPattern {
+		if p.length() > 2048 {
 			t.Errorf("pattern %d has %d characters", i, p.length())
 		}
-		if i+1 < len(patterns) && p.length()+len(`,""`)+63 <= maxPattern {
+		if i+1 < len(patterns) && p.length()+len(`,""`)+63 <= 2048 {
 			t.Errorf("pattern %d has room for one more", i)
 		}
 	}
@@ -61,5 +61,26 @@ func TestPatternsAreFullBeforeAnotherIsBegun(t *testing.T) {
 	}
 	if patternsFor(nil) != nil {
 		t.Error("a pattern for no bucket would match every bucket")
+	}
+}
+
+func TestChunksKeepEveryElementInOrder(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		list []string
+		want string
+	}{
+		{"all fit", []string{"ab", "cd"}, "ab,cd"},
+		{"exactly full", []string{"abcd", "e"}, "abcd|e"},
+		{"one is too long by itself", []string{"a", "bcdefgh", "i"}, "a|bcdefgh|i"},
+		{"one", []string{"abcdefgh"}, "abcdefgh"},
+	} {
+		var got []string
+		for _, piece := range chunks(c.list, 4) {
+			got = append(got, strings.Join(piece, ","))
+		}
+		if strings.Join(got, "|") != c.want {
+			t.Errorf("%s: %q, want %q", c.name, strings.Join(got, "|"), c.want)
+		}
 	}
 }
