@@ -158,6 +158,38 @@ func TestATransactionWaitsForAnother(t *testing.T) {
 	}
 }
 
+func TestAConditionThatFailedOverWhatWasWantedIsSuccess(t *testing.T) {
+	found := func(revision, rule string) answer {
+		a := refused(400, "ConditionalCheckFailedException")
+		a.body = strings.TrimSuffix(a.body, "}") + `,"Item":{"at":{"S":"aws/b/k"},"r":{"N":"` + revision + `"},"w":{"S":"` + rule + `"}}}`
+		return a
+	}
+	for name, c := range map[string]struct {
+		revision int64
+		answer   answer
+		want     int64 // 0: Premise
+	}{
+		"a new item":                            {0, answer{status: 200, body: "{}"}, 42},
+		"a new item, by an attempt before":      {0, found("42", "mirror"), 42},
+		"a new item, by a call before":          {0, found("99", "mirror"), 99},
+		"a new item, where another is":          {0, found("42", "other"), 0},
+		"an item that is gone again":            {7, refused(400, "ConditionalCheckFailedException"), 0},
+		"a successor":                           {7, answer{status: 200, body: "{}"}, 8},
+		"a successor, by an attempt before":     {7, found("8", "mirror"), 8},
+		"a successor, where another is":         {7, found("8", "other"), 0},
+		"a successor, the same after another":   {7, found("9", "mirror"), 0},
+		"a successor, the same in an item anew": {7, found("1234567", "mirror"), 0},
+		"a successor, the same an item before":  {7, found("6", "mirror"), 0},
+	} {
+		l, _ := open(t, c.answer)
+		l.StartAt(42)
+		got, err := l.Put(t.Context(), at, object.Provenance{Revision: c.revision, Rule: "mirror"})
+		if got != c.want || (err != nil) != (c.want == 0) || err != nil && object.ClassOf(err) != object.Premise {
+			t.Errorf("%s: revision %d, %v; want %d", name, got, err, c.want)
+		}
+	}
+}
+
 func revisionAnswer(revision string) string {
 	return `"rules":[{"revision":{"N":"` + revision + `"}}]`
 }
