@@ -157,33 +157,35 @@ func listPromises() []promise {
 const rounds = 15
 
 func racePromises() []promise {
-	race := func(versioned, exists bool) func(*trial) error {
+	copies := func(versioned, exists bool) func(*trial) error {
 		return func(t *trial) error {
-			source := t.pair(versioned, Text("a"))
-			other := source
-			other.From.Key = "other"
-			other.SourceETag = t.put(other.From, Text("b")).ETag
+			calls := [2]object.Copy{t.pair(versioned, Text("first")), {}}
+			calls[1] = calls[0]
+			calls[1].From.Key = "other"
+			calls[1].SourceETag = t.put(calls[1].From, Text("other")).ETag
 			for i := range rounds {
-				key := fmt.Sprintf("round-%d", i)
-				source.To.Key, other.To.Key = key, key
-				if exists {
-					source.DestETag = t.put(source.To, Text("old")).ETag
-					other.DestETag = source.DestETag
+				for n := range calls {
+					calls[n].To.Key = fmt.Sprintf("round-%d", i)
 				}
-				t.oneWins(
-					func() error { _, err := t.h.Store.Copy(t.ctx, source); return err },
-					func() error { _, err := t.h.Store.Copy(t.ctx, other); return err },
+				if exists {
+					calls[0].DestETag = t.put(calls[0].To, Text("old")).ETag
+					calls[1].DestETag = calls[0].DestETag
+				}
+				winner := t.oneWins(
+					func() error { _, err := t.h.Store.Copy(t.ctx, calls[0]); return err },
+					func() error { _, err := t.h.Store.Copy(t.ctx, calls[1]); return err },
 				)
+				t.holds(calls[0].To, [2]string{"first", "other"}[winner])
 			}
 			return t.err
 		}
 	}
 	return []promise{
-		{name: "of two copies if-none-match one wins", try: race(false, false)},
-		{name: "of two copies if-none-match one wins (versioned)", try: race(true, false)},
-		{name: "of two copies if-match one wins", try: race(false, true)},
-		{name: "of two copies if-match one wins (versioned)", try: race(true, true)},
-		{name: "of two deletes if-match one wins (versioned)", try: func(t *trial) error {
+		{name: "of two copies if-none-match one wins", try: copies(true, false)},
+		{name: "of two copies if-none-match one wins (unversioned)", try: copies(false, false)},
+		{name: "of two copies if-match one wins", try: copies(true, true)},
+		{name: "of two copies if-match one wins (unversioned)", try: copies(false, true)},
+		{name: "of two deletes if-match one wins", try: func(t *trial) error {
 			at := t.ref(true, "")
 			for i := range rounds {
 				at.Key = fmt.Sprintf("round-%d", i)
@@ -209,11 +211,11 @@ func racePromises() []promise {
 	}
 }
 
-// oneWins runs both at once. The other may be told to look again, or to try
-// again.
-func (t *trial) oneWins(calls ...func() error) {
+// oneWins runs both at once, and answers which took effect. The other may be
+// told to look again, or to try again.
+func (t *trial) oneWins(calls ...func() error) (winner int) {
 	if t.err != nil {
-		return
+		return 0
 	}
 	errs := make([]error, len(calls))
 	start := make(chan struct{})
@@ -227,12 +229,14 @@ func (t *trial) oneWins(calls ...func() error) {
 	close(start)
 	done.Wait()
 	won := 0
-	for _, err := range errs {
+	for i, err := range errs {
 		if err == nil {
 			won++
+			winner = i
 		} else if object.ClassOf(err) == object.Permanent {
 			t.note("a racing call", err)
 		}
 	}
 	t.want(won == 1, "%d of %d took effect: %v", won, len(calls), errs)
+	return winner
 }

@@ -73,7 +73,7 @@ func (c *table) untested(name string, err error) {
 func (c *table) publish(t *testing.T, of string) {
 	var b strings.Builder
 	row := func(first string, cells ...string) {
-		fmt.Fprintf(&b, "%-58s", first)
+		fmt.Fprintf(&b, "%-62s", first)
 		for _, cell := range cells {
 			fmt.Fprintf(&b, " %-10s", cell)
 		}
@@ -86,12 +86,14 @@ func (c *table) publish(t *testing.T, of string) {
 			cells = append(cells, c.cells[[2]string{p, name}])
 		}
 		row(p, cells...)
-		if c.natively[p] || c.missing {
-			continue
-		}
-		if why, ok := fakeOnly[p]; ok {
+		why, expected := fakeOnly[p]
+		switch {
+		case c.natively[p] && expected:
+			t.Errorf("a real server enforces %q after all", p)
+		case c.natively[p], c.missing:
+		case expected:
 			c.notes = append(c.notes, fmt.Sprintf("only the fake, %s: %s", p, why))
-		} else {
+		default:
 			t.Errorf("no real server enforces %q", p)
 		}
 	}
@@ -111,5 +113,11 @@ func (c *table) publish(t *testing.T, of string) {
 
 // fakeOnly are the promises that no server here enforces, and AWS does.
 var fakeOnly = map[string]string{
-	"of a copy and a delete if-match one wins": "no server has both conditions",
+	"copy if-none-match refuses an existing object (unversioned)": onlyVersioned,
+	"copy if-match refuses a changed object (unversioned)":        onlyVersioned,
+	"of two copies if-none-match one wins (unversioned)":          onlyVersioned,
+	"of two copies if-match one wins (unversioned)":               onlyVersioned,
+	"of a copy and a delete if-match one wins":                    "no server has both conditions",
 }
+
+const onlyVersioned = "a server keeps it on versioned buckets alone"
