@@ -39,7 +39,7 @@ export PATH := $(BIN):$(PATH)
 help: ## This list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\n  Settings: CONFIG=%s PORT=%s FUZZTIME=%s PACKAGES=%s\n' '$(CONFIG)' '$(or $(PORT),4566)' '$(FUZZTIME)' '$(PACKAGES)'
 
 .PHONY: demo
@@ -47,8 +47,8 @@ demo: ministack cdk build-local ## The whole stack on a local cloud, as a story 
 	@go run ./localstack demo
 
 .PHONY: test
-test: tools build-local test-unit ## Every test, with all set-up; ends with what each S3 server was seen to keep
-	@if [ -f $(CACHE)/conformance.txt ]; then echo; cat $(CACHE)/conformance.txt; fi
+test: tools build-local ## Every test, with all set-up; ends with what each S3 server was seen to keep
+	@.tools/test $(PACKAGES)
 
 ##@ Build and check
 # Both kinds of functions are wanted: AWS runs them on arm64, the local cloud
@@ -72,17 +72,9 @@ dist/infra:
 	@[ -x $@ ] || echo "building $@ (the first build takes about 90 s)"
 	@go build -o $@ ./infra
 
-# infra runs without the race detector: it is a single-threaded program around
-# the CDK, which takes minutes to compile for it a second time.
-RACE := $(shell command -v $$(go env CC) >/dev/null && echo -race)
-.PHONY: test-unit
-test-unit:
-ifndef RACE
-	@echo "WARNING: no C compiler was found, so the tests run WITHOUT the race detector." >&2
-endif
-	@rm -f $(CACHE)/conformance.txt
-	@go test $(RACE) $$(go list $(PACKAGES) | grep -v '/infra$$')
-	@if go list $(PACKAGES) | grep -q '/infra$$'; then go test ./infra; fi
+.PHONY: e2e
+e2e: ministack cdk build-local ## The end-to-end tests alone, each step told
+	@go test -count=1 -v ./tests/e2e/...
 
 .PHONY: lint
 lint: $(BIN)/depguard $(BIN)/staticcheck $(BIN)/govulncheck ## Format, go vet, staticcheck, layering, top-level entries, known vulnerabilities
