@@ -2,7 +2,11 @@ package replicate_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"bucket-replicator/shared/rule"
@@ -74,11 +78,15 @@ var (
 // leases run out. From every state reached, all trouble then ends, and what
 // must be true is checked.
 func TestModel(t *testing.T) {
-	for _, sc := range []scenario{mirror, calmMirror, rewrittenMirror, sharedMirror, versionedMirror, pair, calmPair, markedPair, ring} {
+	var report modelReport
+	t.Cleanup(func() { report.write(t) })
+	for _, sc := range []scenario{
+		mirror, calmMirror, rewrittenMirror, sharedMirror, versionedMirror, pair, calmPair, markedPair, ring,
+	} {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
 			found := search(&sc, nil, statesPerScenario)
-			t.Logf("%s", found)
+			report.add(sc.name, found)
 			if found.violation != "" {
 				t.Fatalf("%s\nafter: %s", found.violation, strings.Join(found.path, ", "))
 			}
@@ -86,9 +94,28 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// statesPerScenario bounds the search. It is breadth-first, so all histories up
-// to some length are covered, and the log says how long that is.
-const statesPerScenario = 10_000
+// modelReport tells how far the model was searched. `make test` prints it.
+type modelReport struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (r *modelReport) add(name string, found result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, fmt.Sprintf("  %-42s %s\n", name, found))
+}
+
+func (r *modelReport) write(t *testing.T) {
+	slices.Sort(r.lines)
+	text := "The model of the decision and provenance rules, no violation found:\n" + strings.Join(r.lines, "")
+	t.Log(text)
+	if dir := os.Getenv("REPORTS"); dir != "" && !t.Failed() {
+		if err := os.WriteFile(filepath.Join(dir, "model.txt"), []byte(text), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
 
 // result is what a search found.
 type result struct {
