@@ -32,7 +32,7 @@ const DefaultMetricsNamespace = "BucketReplicator"
 
 // Replicate is the environment of functions/replicate.
 type Replicate struct {
-	Common
+	Function
 	ProvenanceTable string
 	RunsTable       string
 	EventsQueueURL  string
@@ -46,16 +46,15 @@ type Replicate struct {
 
 // Provision is the environment of functions/provision.
 type Provision struct {
-	Common
+	Function
 }
 
-// Common is what every function has.
-type Common struct {
+// Function is what every function has.
+type Function struct {
 	RulesTable       string
 	MetricsNamespace string
 	LogLevel         slog.Level
-	// Function is the function's own name; empty outside Lambda.
-	Function string
+	Name             string // the function's own; empty outside Lambda
 }
 
 // Conditions are destination conditions that the S3 endpoint ignores, so that
@@ -69,7 +68,7 @@ type Conditions struct {
 func ReadReplicate(getenv func(string) string) (Replicate, error) {
 	e := environment{getenv: getenv}
 	c := Replicate{
-		Common:            e.common(),
+		Function:          e.function(),
 		ProvenanceTable:   e.required(ProvenanceTable, "the name of the DynamoDB table of provenance"),
 		RunsTable:         e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
 		EventsQueueURL:    e.queueURL(EventsQueueURL),
@@ -83,7 +82,7 @@ func ReadReplicate(getenv func(string) string) (Replicate, error) {
 // ReadProvision reads the environment through getenv.
 func ReadProvision(getenv func(string) string) (Provision, error) {
 	e := environment{getenv: getenv}
-	c := Provision{Common: e.common()}
+	c := Provision{Function: e.function()}
 	return c, e.err()
 }
 
@@ -165,11 +164,11 @@ func (e *environment) conditions(name string) Conditions {
 	return c
 }
 
-func (e *environment) common() Common {
-	c := Common{
+func (e *environment) function() Function {
+	c := Function{
 		RulesTable:       e.required(RulesTable, "the name of the DynamoDB table of rules"),
 		MetricsNamespace: e.optional(MetricsNamespace, DefaultMetricsNamespace),
-		Function:         e.optional(functionName, ""),
+		Name:             e.optional(functionName, ""),
 	}
 	if len(c.MetricsNamespace) > 255 || strings.HasPrefix(c.MetricsNamespace, "AWS/") {
 		e.problem(MetricsNamespace, "is %q: CloudWatch takes up to 255 characters, not beginning with AWS/", c.MetricsNamespace)

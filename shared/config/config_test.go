@@ -32,11 +32,11 @@ func TestReplicateReadsItsEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Replicate{
-		Common: config.Common{
+		Function: config.Function{
 			RulesTable:       "rules",
 			MetricsNamespace: "BucketReplicator",
 			LogLevel:         slog.LevelInfo,
-			Function:         "replicate",
+			Name:             "replicate",
 		},
 		ProvenanceTable:   "provenance",
 		RunsTable:         "runs",
