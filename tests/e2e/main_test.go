@@ -1,0 +1,116 @@
+// Package e2e drives the deployed stack from the outside, as its users do:
+// objects are put into buckets of a local cloud, their S3 events take the whole
+// way through EventBridge, SQS and the real functions, and the tests look at
+// the destination and at what the functions logged.
+//
+// Where the local cloud is weaker than AWS, another test closes the hole: the
+// destination conditions that its CopyObject ignores are counted here on
+// LocalStack and tried in tests/conformance; the permissions that it does not
+// evaluate are asserted on the template in infra.
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"bucket-replicator/localstack/cloud"
+	"bucket-replicator/localstack/server"
+	"bucket-replicator/shared/ledger"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := stopAll(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// stage is a deployed stack, and the clients to play on it with.
+type stage struct {
+	cloud  *cloud.Cloud
+	stack  cloud.Stack
+	s3     *s3.Client
+	sqs    *sqs.Client
+	ledger *ledger.Ledger
+}
+
+// deployed is the stage that all tests share. It is made by the first one that
+// needs it.
+func deployed(t *testing.T) *stage {
+	t.Helper()
+	s, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var shared = sync.OnceValues(func() (*stage, error) { return start() })
+
+var (
+	started   []*cloud.Cloud
+	scratches []string
+)
+
+// start starts a cloud and deploys replication.yaml on it. env is added to the
+// cloud's environment.
+func start(env ...string) (*stage, error) {
+	ctx := context.Background() // longer than the test that happens to be the first
+	root, err := server.Root()
+	if err != nil {
+		return nil, err
+	}
+	for _, built := range []string{"infra", runtime.GOARCH + "/replicate/bootstrap", runtime.GOARCH + "/provision/bootstrap"} {
+		if _, err := os.Stat(filepath.Join(root, "dist", built)); err != nil {
+			return nil, fmt.Errorf("not built, run: make build-local (%w)", err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "e2e-")
+	if err != nil {
+		return nil, err
+	}
+	scratches = append(scratches, dir)
+	c, err := cloud.Start(ctx, cloud.Options{Dir: dir, Env: env, Out: os.Stdout})
+	if err != nil {
+		return nil, err
+	}
+	started = append(started, c)
+	stack, err := c.Deploy(ctx, "replication.yaml")
+	if err != nil {
+		return nil, err
+	}
+	return &stage{
+		cloud: c,
+		stack: stack,
+		s3:    c.S3(),
+		sqs:   sqs.NewFromConfig(c.AWS()),
+		ledger: ledger.New(c.AWS(), ledger.Tables{
+			Rules:      stack.Outputs["RulesTable"],
+			Provenance: stack.Outputs["ProvenanceTable"],
+			Runs:       stack.Outputs["RunsTable"],
+		}),
+	}, nil
+}
+
+// stopAll leaves nothing running and nothing lying about.
+func stopAll() error {
+	var errs []error
+	for _, c := range started {
+		errs = append(errs, c.Stop())
+	}
+	for _, dir := range scratches {
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	return errors.Join(errs...)
+}
