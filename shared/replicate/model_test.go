@@ -28,6 +28,18 @@ var (
 		actions: []action{put("a"), remove("a")},
 		people:  3, follows: true,
 	}
+	sweptMirror = scenario{
+		name: "a mirror swept meanwhile", buckets: []string{"a", "b"},
+		rules:   mirror.rules,
+		actions: []action{put("a"), remove("a")},
+		people:  2, faults: 1, sweeps: 1, follows: true,
+	}
+	sweptPair = scenario{
+		name: "a pair swept meanwhile", buckets: []string{"a", "b"},
+		rules:   pair.rules,
+		actions: []action{put("a"), put("b"), remove("a")},
+		people:  2, faults: 1, sweeps: 1, waits: 1,
+	}
 	rewrittenMirror = scenario{
 		name: "a mirror of rewritten metadata", buckets: []string{"a", "b"},
 		rules:   mirror.rules,
@@ -81,7 +93,7 @@ func TestModel(t *testing.T) {
 	var report modelReport
 	t.Cleanup(func() { report.write(t) })
 	for _, sc := range []scenario{
-		mirror, calmMirror, rewrittenMirror, sharedMirror, versionedMirror, pair, calmPair, markedPair, ring,
+		mirror, calmMirror, rewrittenMirror, sharedMirror, versionedMirror, sweptMirror, pair, calmPair, sweptPair, markedPair, ring,
 	} {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
@@ -184,6 +196,9 @@ func (w *world) choices() []choice {
 	}
 	for _, p := range w.ledger.Items() {
 		held = held || p.Pending.Held(w.clock, leaseTTL)
+	}
+	if w.sweeps < w.sc.sweeps {
+		all = append(all, choice{"a sweep comes by", func(w *world) { w.sweeps++; w.visit() }})
 	}
 	if idle := w.workers == [2]*worker{}; held && idle && w.waits < w.sc.waits {
 		// A function is killed long before its lease runs out.

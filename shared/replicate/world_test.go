@@ -28,8 +28,9 @@ type scenario struct {
 	rules   []rule.Rule
 	actions []action
 	// How much trouble one history holds at most: things a person does,
-	// faults, duplicate deliveries, leases that run out.
-	people, faults, dups, waits int
+	// faults, duplicate deliveries, leases that run out, sweeps that come by
+	// while all that happens.
+	people, faults, dups, waits, sweeps int
 	// markers: deletes travel as markers, so a person's object may be hidden.
 	markers bool
 	// follows: the source's deletion reaches every replica of ours. Checked
@@ -127,8 +128,8 @@ type world struct {
 	workers            [2]*worker
 	serial, deliveries int
 
-	people, faults, dups, waits int // spent
-	races                       int // deliveries while another one was at work
+	people, faults, dups, waits, sweeps int // spent
+	races                               int // deliveries while another one was at work
 
 	history map[written]truth
 	cleared map[string]bool // a person deleted there: until a sweep, nothing may be there
@@ -490,7 +491,7 @@ func (w *world) delete(ctx context.Context, at object.Ref, etag string, looked t
 // fingerprint is equal for worlds with the same future.
 func (w *world) fingerprint() uint64 {
 	h := fnv.New64a()
-	fmt.Fprint(h, w.objects.Fingerprint(), w.clock.Unix(), w.people, w.faults, w.dups, w.waits, w.races)
+	fmt.Fprint(h, w.objects.Fingerprint(), w.clock.Unix(), w.people, w.faults, w.dups, w.waits, w.sweeps, w.races)
 	io.WriteString(h, w.ledger.Fingerprint())
 	var lines []string
 	for _, m := range w.queue {
@@ -549,16 +550,21 @@ func (w *world) quiesce(stalled int) {
 	w.violate("does not settle: %d copies so far", w.copies)
 }
 
+// visit has every rule's key looked at, whatever events said.
+func (w *world) visit() {
+	for _, r := range w.rules.Rules() {
+		change := object.Change{Ref: object.Ref{Bucket: r.SourceBucket, Key: "k"}, Kind: object.Deleted}
+		w.queue = append(w.queue, message{id: "sweep of " + r.Name, change: change, patient: true})
+	}
+}
+
 // sweep looks at every rule's key, as a full run does, until there is nothing
 // more to do.
 func (w *world) sweep() {
 	const rounds = 10
 	for range rounds {
 		before := w.ledger.Fingerprint() + fmt.Sprint(w.objects.Fingerprint())
-		for _, r := range w.rules.Rules() {
-			change := object.Change{Ref: object.Ref{Bucket: r.SourceBucket, Key: "k"}, Kind: object.Deleted}
-			w.queue = append(w.queue, message{id: "sweep of " + r.Name, change: change, patient: true})
-		}
+		w.visit()
 		w.quiesce(-1)
 		if w.broken != "" || before == w.ledger.Fingerprint()+fmt.Sprint(w.objects.Fingerprint()) {
 			return
