@@ -76,6 +76,10 @@ dist/infra:
 e2e: ministack cdk build-local ## The end-to-end tests alone, each step told
 	@go test -count=1 -v ./tests/e2e/...
 
+.PHONY: bench
+bench: ministack cdk build-local ## Size, start and memory of the event function, as measured here
+	@go run ./tests/bench
+
 .PHONY: lint
 lint: $(BIN)/depguard $(BIN)/staticcheck $(BIN)/govulncheck ## Format, go vet, staticcheck, layering, top-level entries, known vulnerabilities
 	@.tools/lint

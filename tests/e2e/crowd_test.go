@@ -71,32 +71,35 @@ func TestDisorderEndsWithTheSourceAsItIs(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 
 	const changes, keys = 500, 120
-	var told []string
-	puts, messages := map[string]int{}, map[string]int{}
-	times := func(key string, n int) int { messages[key] += n; return n }
+	var told []news
+	written := map[string]bool{}
 	for i := range changes {
-		what := at{"quiet", fmt.Sprintf("disorder/%03d", random.IntN(keys))}
-		n := news{at: what, sequencer: i + 1}
-		if random.IntN(10) < 7 || puts[what.key] == 0 {
+		n := news{at: at{"quiet", fmt.Sprintf("disorder/%03d", random.IntN(keys))}, sequencer: i + 1}
+		if random.IntN(10) < 7 || !written[n.at.key] {
 			body := strconv.Itoa(i)
-			out := s.put(t, what, text(body))
+			out := s.put(t, n.at, text(body))
 			n.kind, n.etag, n.size, n.versionID = "Object Created", strings.Trim(*out.ETag, `"`), len(body), aws.ToString(out.VersionId)
-			puts[what.key]++
+			written[n.at.key] = true
 		} else {
-			out := s.delete(t, what)
+			out := s.delete(t, n.at)
 			n.kind, n.marker, n.versionID = "Object Deleted", true, aws.ToString(out.VersionId)
 		}
-		told = append(told, n.body(t))
-		if times(what.key, 1); i%3 == 0 {
-			times(what.key, 1)
-			told = append(told, told[len(told)-1])
+		told = append(told, n)
+		if i%3 == 0 {
+			told = append(told, n)
 		}
 	}
 	random.Shuffle(len(told), func(i, j int) { told[i], told[j] = told[j], told[i] })
-	late := len(told) / 10
-	s.sendAll(t, told[late:])
+	var bodies []string
+	messages := map[string]int{} // by key
+	for _, n := range told {
+		bodies = append(bodies, n.body(t))
+		messages[n.at.key]++
+	}
+	late := len(bodies) / 10
+	s.sendAll(t, bodies[late:])
 	s.settles(t)
-	s.sendAll(t, told[:late])
+	s.sendAll(t, bodies[:late])
 	s.settles(t)
 	s.sameObjects(t, at{"quiet", "disorder/"}, at{"shuffled", "disorder/"})
 

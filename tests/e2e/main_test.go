@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -29,9 +30,14 @@ import (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if err := stopAll(); err != nil {
+	if err := errors.Join(nothingWasRefused(), stop()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)
+	}
+	if code == 0 {
+		_ = os.RemoveAll(scratch) // of no name: nothing
+	} else if scratch != "" {
+		fmt.Fprintf(os.Stderr, "the local cloud's logs are in %s\n", scratch)
 	}
 	os.Exit(code)
 }
@@ -56,16 +62,18 @@ func deployed(t *testing.T) *stage {
 	return s
 }
 
-var shared = sync.OnceValues(func() (*stage, error) { return start() })
+var shared = sync.OnceValues(start)
 
+// What start made, as far as it came.
 var (
-	started   []*cloud.Cloud
-	scratches []string
+	running *cloud.Cloud
+	played  *stage
+	scratch string
 )
 
-// start starts a cloud and deploys replication.yaml on it. env is added to the
-// cloud's environment.
-func start(env ...string) (*stage, error) {
+// start starts a cloud that evaluates policies, and deploys replication.yaml
+// on it.
+func start() (*stage, error) {
 	ctx := context.Background() // longer than the test that happens to be the first
 	root, err := server.Root()
 	if err != nil {
@@ -76,21 +84,19 @@ func start(env ...string) (*stage, error) {
 			return nil, fmt.Errorf("not built, run: make build-local (%w)", err)
 		}
 	}
-	dir, err := os.MkdirTemp("", "e2e-")
+	if scratch, err = os.MkdirTemp("", "e2e-"); err != nil {
+		return nil, err
+	}
+	c, err := cloud.Start(ctx, cloud.Options{Dir: scratch, Env: []string{"AUTH=true"}, Out: os.Stdout})
 	if err != nil {
 		return nil, err
 	}
-	scratches = append(scratches, dir)
-	c, err := cloud.Start(ctx, cloud.Options{Dir: dir, Env: env, Out: os.Stdout})
-	if err != nil {
-		return nil, err
-	}
-	started = append(started, c)
+	running = c
 	stack, err := c.Deploy(ctx, "replication.yaml")
 	if err != nil {
 		return nil, err
 	}
-	return &stage{
+	played = &stage{
 		cloud: c,
 		stack: stack,
 		s3:    c.S3(),
@@ -100,17 +106,26 @@ func start(env ...string) (*stage, error) {
 			Provenance: stack.Outputs["ProvenanceTable"],
 			Runs:       stack.Outputs["RunsTable"],
 		}),
-	}, nil
+	}
+	return played, nil
 }
 
-// stopAll leaves nothing running and nothing lying about.
-func stopAll() error {
-	var errs []error
-	for _, c := range started {
-		errs = append(errs, c.Stop())
+// nothingWasRefused looks at what all tests together made the functions do.
+func nothingWasRefused() error {
+	if played == nil {
+		return nil
 	}
-	for _, dir := range scratches {
-		errs = append(errs, os.RemoveAll(dir))
+	refusals, err := played.refusals(context.Background())
+	if len(refusals) > 0 {
+		return fmt.Errorf("a function lacks a permission:\n%s", strings.Join(refusals, "\n"))
 	}
-	return errors.Join(errs...)
+	return err
+}
+
+// stop leaves nothing running.
+func stop() error {
+	if running == nil {
+		return nil
+	}
+	return running.Stop()
 }

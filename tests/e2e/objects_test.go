@@ -136,6 +136,21 @@ func TestADeleteOnAVersionedPairPutsOneMarker(t *testing.T) {
 	}
 }
 
+func TestAnEventThatComesAfterTheDeleteBringsNothingBack(t *testing.T) {
+	s := deployed(t)
+	s.silence(t, "quiet")
+	source, replica := at{"quiet", "put and deleted"}, at{"shuffled", "put and deleted"}
+	put := s.put(t, source, text("x"))
+	deleted := s.delete(t, source)
+	s.send(t, events, news{kind: "Object Deleted", marker: true, at: source, versionID: *deleted.VersionId, sequencer: 2}.body(t))
+	s.told(t, "shuffle", source, "skipped gone")
+	s.send(t, events, news{kind: "Object Created", at: source, etag: strings.Trim(*put.ETag, `"`), size: 1, versionID: *put.VersionId, sequencer: 1}.body(t))
+	s.told(t, "shuffle", source, "skipped gone", "skipped gone")
+	if objects, markers := s.versions(t, replica); objects+markers != 0 {
+		t.Errorf("the destination has %d versions and %d markers, want none", objects, markers)
+	}
+}
+
 // versions counts an object's versions and delete markers.
 func (s *stage) versions(t *testing.T, what at) (objects, markers int) {
 	t.Helper()

@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,12 +23,14 @@ func TestAPauseIsHonouredAtOnceAndSurvivesADeploy(t *testing.T) {
 	s.put(t, at{"scans", "old/others go on"}, text("x"))
 	s.told(t, "reroot", at{"scans", "old/others go on"}, "copied missing")
 
-	s.update(t, "interval: 24h", "interval: 12h")
+	s.update(t, "interval: 24h", "interval: 12h", "name: retired", "name: successor")
 	catalog, err := s.ledger.Catalog(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	names := map[string]bool{}
 	for _, r := range catalog.Rules {
+		names[r.Rule.Name] = true
 		if r.Rule.Name != rule {
 			continue
 		}
@@ -37,6 +40,9 @@ func TestAPauseIsHonouredAtOnceAndSurvivesADeploy(t *testing.T) {
 		if !r.Paused {
 			t.Error("the update ended the pause")
 		}
+	}
+	if !names[rule] || names["retired"] || !names["successor"] {
+		t.Errorf("the rules are %v", names)
 	}
 	s.put(t, at{"scans", "live/still paused"}, text("x"))
 	s.told(t, rule, at{"scans", "live/still paused"}, "skipped paused")
@@ -50,18 +56,21 @@ func TestAPauseIsHonouredAtOnceAndSurvivesADeploy(t *testing.T) {
 	s.isAbsent(t, at{"library", "live/paused"})
 }
 
-// update deploys the configuration again with one text in place of another.
-func (s *stage) update(t *testing.T, old, changed string) {
+// update deploys the configuration again, with changes: old and new texts by
+// turns.
+func (s *stage) update(t *testing.T, changes ...string) {
 	t.Helper()
 	config, err := os.ReadFile("replication.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Count(string(config), old) != 1 {
-		t.Fatalf("replication.yaml does not have %q once", old)
+	for change := range slices.Chunk(changes, 2) {
+		if strings.Count(string(config), change[0]) != 1 {
+			t.Fatalf("replication.yaml does not have %q once", change[0])
+		}
 	}
 	file := filepath.Join(t.TempDir(), "replication.yaml")
-	if err := os.WriteFile(file, []byte(strings.Replace(string(config), old, changed, 1)), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(strings.NewReplacer(changes...).Replace(string(config))), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	again, err := s.cloud.Deploy(t.Context(), file)
