@@ -81,6 +81,9 @@ const (
 	Irrelevant
 )
 
+// Removes reports whether the change took something away.
+func (k Kind) Removes() bool { return k == Deleted || k == MarkerCreated }
+
 // Cause says who made an object go away.
 type Cause uint8
 

@@ -202,6 +202,51 @@ func TestPauseIsHonouredByTheNextMessage(t *testing.T) {
 	s.wantText("b", "k", "3")
 }
 
+func TestRulesThatAreMadeAnewAreRead(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s.ledger.SetCatalog(catalog([]rule.Rule{copyRule("a", "b")}, "a", "b", "c"))
+	s.put("a", "k", "1")
+	s.run()
+	// The tables are made again: their revisions begin anew, below the known.
+	*s.ledger = storetest.Ledger{}
+	s.ledger.SetCatalog(catalog([]rule.Rule{copyRule("a", "c")}, "a", "b", "c"))
+	s.put("a", "k", "2")
+	s.run()
+	s.wantText("b", "k", "1")
+	s.wantText("c", "k", "2")
+}
+
+func TestACopyIsRecordedAlsoWhenTimeIsUp(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s.put("a", "k", "1")
+	short, cancel := context.WithCancel(ctx)
+	s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {
+		if call.Op == "objects.copy" {
+			cancel() // while the copy is under way
+		}
+		return storetest.None, nil
+	}
+	if _, err := s.handler.Handle(short, batch(s.queue.Receive(1)...)); err != nil {
+		t.Fatal(err)
+	}
+	s.wantText("b", "k", "1")
+	if !s.ledger.Item(s.at("b", "k")).Landed() {
+		t.Error("the copy was not recorded")
+	}
+}
+
+func TestAKeyThatWouldBeTooLongFailsOnlyWhereItWouldBeCopied(t *testing.T) {
+	long := func(r *rule.Rule) { r.Destination.Prefix = strings.Repeat("p", 1024) }
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b", long))
+	s.put("a", ".deltaglider/x", "1")
+	s.run()
+	s.wantResults("skipped excluded")
+	s.put("a", "k", "1")
+	s.remove("a", "k")
+	s.run()
+	s.wantResults("failed KeyTooLongError", "skipped gone")
+}
+
 func TestAPanicFailsItsRecordAlone(t *testing.T) {
 	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
 	s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {

@@ -3,6 +3,7 @@ package replicate
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -97,7 +98,7 @@ func (r *Replicator) prepare(ctx context.Context, work []Work) (*rule.Set, [][]r
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	for {
+	for range maxLooks {
 		var at []object.Ref
 		consistent := false
 		matches := make([][]rule.Match, len(work))
@@ -121,18 +122,19 @@ func (r *Replicator) prepare(ctx context.Context, work []Work) (*rule.Set, [][]r
 		if revision == known {
 			return rules, matches, items, nil
 		}
-		if rules, known, err = r.current(ctx, revision); err != nil {
+		if rules, known, err = r.current(ctx, known); err != nil {
 			return nil, nil, nil, err
 		}
 	}
+	return nil, nil, nil, errors.New("the rules kept changing while they were read")
 }
 
-// current is the compiled rules at revision or later, loaded where the ones at
-// hand are older.
-func (r *Replicator) current(ctx context.Context, revision int64) (*rule.Set, int64, error) {
+// current is the compiled rules and their catalog's revision, loaded where
+// there are none at hand or those at hand have the outdated revision.
+func (r *Replicator) current(ctx context.Context, outdated int64) (*rule.Set, int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.rules != nil && r.revision >= revision {
+	if r.rules != nil && r.revision != outdated {
 		return r.rules, r.revision, nil
 	}
 	catalog, err := r.catalogs.Catalog(ctx)

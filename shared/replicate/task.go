@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"bucket-replicator/shared/decide"
 	"bucket-replicator/shared/object"
@@ -15,6 +16,10 @@ import (
 // Losing it this often means that others are busy with the very key: the queue
 // tries later.
 const maxLooks = 5
+
+// recordingTime bounds the recording of a copy. It fits into what the handler
+// keeps in reserve before the function's deadline.
+const recordingTime = 3 * time.Second
 
 // errContended is the error of a delivery that lost its premise maxLooks times.
 var errContended = errors.New("the object kept changing under this attempt")
@@ -36,6 +41,7 @@ type task struct {
 	patient bool
 
 	wrote      Result             // what took effect so far; empty: nothing
+	why        decide.Reason      // of that
 	bytes      int64              // copied by that
 	unrecorded *object.Provenance // a copy of ours that the ledger did not take yet
 }
@@ -48,7 +54,9 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 	switch {
 	case r.Paused:
 		return t.skipped(decide.Paused)
-	case t.match.TooLong:
+	case t.match.TooLong && !t.match.Excluded && t.change.Kind.Removes():
+		return t.skipped(decide.Gone) // there never was a replica
+	case t.match.TooLong && !t.match.Excluded:
 		return t.stopped(&object.Error{Class: object.Permanent, Op: "copy", Ref: t.match.Dest,
 			Code: "KeyTooLongError", Err: errors.New("the destination key would be longer than 1,024 bytes")})
 	case fresh && base.Rule == r.Name && t.carried(base):
@@ -222,7 +230,7 @@ func (t *task) act(ctx context.Context, in decide.Input, plan decide.Plan) error
 		if err := t.objects.Delete(ctx, in.To, plan.DestETag); err != nil {
 			return err
 		}
-		t.wrote = Deleted
+		t.wrote, t.why = Deleted, plan.Reason
 		return t.forget(ctx, in)
 	case decide.Forget:
 		return t.forget(ctx, in)
@@ -271,7 +279,7 @@ func (t *task) copy(ctx context.Context, in decide.Input, plan decide.Plan) erro
 		}
 		return err
 	}
-	t.wrote, t.bytes = Copied, in.Source.Size
+	t.wrote, t.why, t.bytes = Copied, plan.Reason, in.Source.Size
 	return t.record(ctx, object.Provenance{
 		Rule: r.Name,
 		Source: object.Source{
@@ -283,8 +291,11 @@ func (t *task) copy(ctx context.Context, in decide.Input, plan decide.Plan) erro
 	}, revision)
 }
 
-// record puts the fact of a copy that landed into the ledger.
+// record puts the fact of a copy that landed into the ledger, also where the
+// time for the batch has run out meanwhile: an unrecorded copy is an orphan.
 func (t *task) record(ctx context.Context, fact object.Provenance, revision int64) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordingTime)
+	defer cancel()
 	fact.Revision = revision
 	_, err := t.ledger.Put(ctx, t.match.Dest, fact)
 	t.unrecorded = nil
@@ -311,7 +322,7 @@ func (t *task) release(ctx context.Context, in decide.Input, revision int64) {
 func (t *task) done(plan decide.Plan) Outcome {
 	switch {
 	case t.wrote != "":
-		return t.outcome(t.wrote, plan.Reason)
+		return t.outcome(t.wrote, t.why)
 	case plan.Action == decide.Park:
 		return t.outcome(Parked, plan.Reason)
 	default:
