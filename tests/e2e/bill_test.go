@@ -37,7 +37,7 @@ type meter struct {
 	calls map[string]int
 }
 
-func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
+func (m *meter) Do(r *http.Request) (*http.Response, error) {
 	name := r.Method + " S3"
 	if _, operation, ok := strings.Cut(r.Header.Get("X-Amz-Target"), "."); ok {
 		name = operation
@@ -47,7 +47,7 @@ func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 	m.mu.Lock()
 	m.calls[name]++
 	m.mu.Unlock()
-	return http.DefaultTransport.RoundTrip(r)
+	return fromMemory{}.Do(r)
 }
 
 // bill answers what was counted, and starts anew.
@@ -80,10 +80,8 @@ func TestWhatACopyCosts(t *testing.T) {
 	})
 	m := &meter{calls: map[string]int{}}
 	account := s.cloud.AWS()
-	account.HTTPClient = &http.Client{Transport: m}
-	tables := ledger.New(account, ledger.Tables{
-		Rules: s.stack.Outputs["RulesTable"], Provenance: s.stack.Outputs["ProvenanceTable"], Runs: s.stack.Outputs["RunsTable"],
-	})
+	account.HTTPClient = m
+	tables := ledger.New(account, tablesOf(s.stack))
 	objects := s3store.New(account, s3store.Options{
 		Backends: func() []rule.Backend { return []rule.Backend{{Name: object.AWS, Endpoint: other.URL, PathStyle: true}} },
 		Emulated: map[string]s3store.Conditions{object.AWS: {}},
