@@ -229,6 +229,22 @@ func merged(a, b map[string][]string) map[string][]string {
 	return all
 }
 
+// No local cloud evaluates what Lambda does in a function's name.
+func TestLambdaMayReadTheEventsAndWriteTheLogs(t *testing.T) {
+	stack := everything.home(t)
+	for function, actions := range map[string][]string{
+		"Replicate": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "logs:CreateLogStream", "logs:PutLogEvents"},
+		"Provision": {"logs:CreateLogStream", "logs:PutLogEvents"},
+	} {
+		allowed := stack.allowed(t, function)
+		for _, action := range actions {
+			if len(allowed[action]) != 1 {
+				t.Errorf("%s may %s on %q, want one resource", function, action, allowed[action])
+			}
+		}
+	}
+}
+
 func TestKMSKeysAreUsedByS3Only(t *testing.T) {
 	stack := everything.home(t)
 	got := stack.allowed(t, "Replicate")["kms:GenerateDataKey"]
