@@ -21,6 +21,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/config"
 )
 
 const usage = "usage: go run ./localstack up|down|status|redrive|demo [flags]"
@@ -42,11 +44,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet(args[0], flag.ExitOnError)
 	switch args[0] {
 	case "up":
-		config := flags.String("config", "infra/replication.yaml", "the configuration to deploy")
+		file := flags.String("config", "infra/replication.yaml", "the configuration to deploy")
 		port := flags.Int("port", 0, "port on 127.0.0.1 (default: where it runs already, else 4566)")
 		endpoint := flags.String("endpoint", "", "deploy onto this running cloud, as of compose.yaml, instead of starting one")
 		_ = flags.Parse(args[1:]) // exits on error
-		return up(ctx, *config, *port, *endpoint, out)
+		return up(ctx, *file, *port, *endpoint, out)
 	case "down":
 		return down(out)
 	case "status":
@@ -54,7 +56,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case "redrive":
 		stack := flags.String("stack", "bucket-replicator", "name of the stack")
 		_ = flags.Parse(args[1:])
-		return redrive(ctx, *stack, out)
+		cfg, err := config.LoadDefaultConfig(ctx)
+		if err != nil {
+			return err
+		}
+		return redrive(ctx, cfg, *stack, out)
 	case "demo":
 		return demo(ctx, out)
 	default:

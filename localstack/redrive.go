@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
@@ -16,11 +16,7 @@ import (
 //
 // A message is deleted only after it was sent. If that is interrupted it is
 // sent twice, which does no harm: an event only says where to look.
-func redrive(ctx context.Context, stack string, out io.Writer) error {
-	cfg, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return err
-	}
+func redrive(ctx context.Context, cfg aws.Config, stack string, out io.Writer) error {
 	client := sqs.NewFromConfig(cfg)
 	events, err := queueURL(ctx, client, stack+"-events")
 	if err != nil {

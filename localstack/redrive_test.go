@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"bucket-replicator/localstack/cloud"
@@ -46,7 +47,12 @@ func TestRedriveSendsBothDeadLetterQueuesAgain(t *testing.T) {
 	}
 	t.Setenv("AWS_PROFILE", "")
 	var out bytes.Buffer
-	if err := redrive(t.Context(), "s", &out); err != nil {
+	account, err := config.LoadDefaultConfig(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	account.HTTPClient = c.AWS().HTTPClient
+	if err := redrive(t.Context(), account, "s", &out); err != nil {
 		t.Fatal(err)
 	}
 

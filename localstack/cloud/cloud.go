@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,6 +121,7 @@ func (c *Cloud) AWS() aws.Config {
 	return aws.Config{
 		Region:       server.Region,
 		BaseEndpoint: aws.String(c.URL()),
+		HTTPClient:   &http.Client{Transport: server.FromMemory{}},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: server.AccessKey, SecretAccessKey: server.SecretKey}, nil
 		}),

@@ -28,7 +28,7 @@ import (
 type lossy struct{ lose atomic.Bool }
 
 func (l *lossy) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	resp, err := server.FromMemory{}.RoundTrip(r)
 	if err == nil && l.lose.Swap(false) {
 		return nil, errors.Join(errors.New("the answer was lost"), resp.Body.Close())
 	}

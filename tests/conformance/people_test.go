@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,7 @@ func config(secret string) aws.Config {
 	return aws.Config{
 		Region:      server.Region,
 		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, secret, ""),
+		HTTPClient:  &http.Client{Transport: server.FromMemory{}},
 	}
 }
 
