@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
 // redrive sends the messages of both dead-letter queues to the events queue
@@ -45,20 +48,21 @@ func queueURL(ctx context.Context, client *sqs.Client, name string) (string, err
 	return *answer.QueueUrl, nil
 }
 
-// move sends until the queue answers that it is empty, and answers how many.
-// Message attributes are left behind: they describe the failure, and how often
-// the message was put back.
+// held is for how long a received message is hidden from others, in seconds.
+const held = 20
+
+// move sends until the queue is empty, and answers how many. A message whose
+// delivery was lost on its way is hidden for a while, and waited for. Message
+// attributes are left behind: they describe the failure, and how often the
+// message was put back.
 func move(ctx context.Context, client *sqs.Client, from, to string) (int, error) {
 	moved := 0
-	for {
+	for deadline := time.Now().Add(3 * held * time.Second); ; {
 		batch, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-			QueueUrl: &from, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, VisibilityTimeout: 60,
+			QueueUrl: &from, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, VisibilityTimeout: held,
 		})
 		if err != nil {
 			return moved, fmt.Errorf("receive from %s: %w", from, err)
-		}
-		if len(batch.Messages) == 0 {
-			return moved, nil
 		}
 		for _, m := range batch.Messages {
 			if _, err := client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &to, MessageBody: m.Body}); err != nil {
@@ -69,5 +73,35 @@ func move(ctx context.Context, client *sqs.Client, from, to string) (int, error)
 			}
 			moved++
 		}
+		if len(batch.Messages) > 0 {
+			deadline = time.Now().Add(3 * held * time.Second)
+			continue
+		}
+		left, err := hidden(ctx, client, from)
+		switch {
+		case err != nil:
+			return moved, err
+		case left == 0:
+			return moved, nil
+		case time.Now().After(deadline):
+			return moved, fmt.Errorf("%s: somebody else holds %d messages; run this again when they are done", from, left)
+		}
 	}
+}
+
+// hidden is about how many messages of a queue somebody received and did not
+// delete yet.
+func hidden(ctx context.Context, client *sqs.Client, queue string) (int, error) {
+	const name = types.QueueAttributeNameApproximateNumberOfMessagesNotVisible
+	answer, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &queue, AttributeNames: []types.QueueAttributeName{name},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look at %s: %w", queue, err)
+	}
+	n, err := strconv.Atoi(answer.Attributes[string(name)])
+	if err != nil {
+		return 0, fmt.Errorf("look at %s: %w", queue, err)
+	}
+	return n, nil
 }

@@ -41,6 +41,13 @@ func TestRedriveSendsBothDeadLetterQueuesAgain(t *testing.T) {
 	want = append(want, "undelivered")
 	send(t, client, queues["s-undelivered"], "undelivered")
 
+	// Somebody's delivery got lost: the message is hidden, and comes back.
+	if _, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+		QueueUrl: aws.String(queues["s-undelivered"]), VisibilityTimeout: 3,
+	}); err != nil {
+		t.Fatal(err)
+	}
+
 	for line := range strings.Lines(c.Exports()) {
 		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
 		t.Setenv(name, value)
