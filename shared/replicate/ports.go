@@ -33,8 +33,8 @@ type Objects interface {
 type Ledger interface {
 	// Read is one batched read of the provenance at each address, and of the
 	// catalog's revision, which is always consistent. Provenance is
-	// eventually consistent unless asked otherwise. Addresses without an
-	// item are missing in the map.
+	// eventually consistent unless asked otherwise. Addresses may be named
+	// more than once; those without an item are missing in the map.
 	Read(ctx context.Context, at []object.Ref, consistent bool) (map[object.Ref]object.Provenance, int64, error)
 	// Put stores p and returns its new revision. It replaces the revision
 	// that p names (0: there is no item); Premise otherwise. A revision never

@@ -1,7 +1,6 @@
 package replicate
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,10 +88,10 @@ func (r *Replicator) Replicate(ctx context.Context, work []Work) ([][]Outcome, e
 	return outcomes, nil
 }
 
-// prepare matches the changes and reads what the ledger knows about every
-// address they concern, in one read. The bucket of each change becomes the
-// configured one. That read also tells whether the rules
-// changed, their pause state included; then both are done again.
+// prepare matches the changes, whose buckets become the configured ones, and
+// reads what the ledger knows about every address they concern, in one read.
+// That read also tells whether the rules changed, their pause state included;
+// then both are done again.
 func (r *Replicator) prepare(ctx context.Context, work []Work) (*rule.Set, [][]rule.Match, map[object.Ref]object.Provenance, error) {
 	rules, known, err := r.current(ctx, 0)
 	if err != nil {
@@ -114,8 +113,7 @@ func (r *Replicator) prepare(ctx context.Context, work []Work) (*rule.Set, [][]r
 				at, consistent = append(at, w.Change.Ref), true
 			}
 		}
-		slices.SortFunc(at, compareRefs)
-		items, revision, err := r.ledger.Read(ctx, slices.Compact(at), consistent)
+		items, revision, err := r.ledger.Read(ctx, at, consistent)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -169,12 +167,4 @@ func (t *task) guarded(ctx context.Context, base, sourceBase object.Provenance, 
 		return t.stopped(fmt.Errorf("out of time before the object's turn: %w", err))
 	}
 	return t.run(ctx, base, sourceBase, fresh)
-}
-
-func compareRefs(a, b object.Ref) int {
-	return cmp.Or(
-		cmp.Compare(a.Bucket.Backend, b.Bucket.Backend),
-		cmp.Compare(a.Bucket.Name, b.Bucket.Name),
-		cmp.Compare(a.Key, b.Key),
-	)
 }

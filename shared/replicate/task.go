@@ -71,7 +71,7 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 			if err := t.look(ctx, &in); err != nil {
 				return t.stopped(err)
 			}
-			if held(in.Base, t) || held(in.SourceBase, t) {
+			if t.heldUp(in.Base) || t.heldUp(in.SourceBase) {
 				return t.outcome(Deferred, "")
 			}
 		}
@@ -198,8 +198,8 @@ func (t *task) item(ctx context.Context, at object.Ref) (object.Provenance, erro
 	return items[at], err
 }
 
-// held reports whether another message's young lease is on the item.
-func held(p object.Provenance, t *task) bool {
+// heldUp reports whether another message's young lease is on the item.
+func (t *task) heldUp(p object.Provenance) bool {
 	return p.Pending.Held(t.now(), t.leaseTTL) && !strings.HasPrefix(p.Pending.Holder, t.message+"#")
 }
 
