@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,11 +22,11 @@ func main() {
 	env, err := config.ReadProvision(os.Getenv)
 	log := telemetry.NewLogger(os.Stdout, env.LogLevel)
 	if err != nil {
-		exit(log, err)
+		telemetry.Exit(log, err)
 	}
 	aws, err := awsconfig.Load(context.Background())
 	if err != nil {
-		exit(log, err)
+		telemetry.Exit(log, err)
 	}
 	resource := &provision.Resource{
 		Provisioner: provision.Provisioner{
@@ -40,9 +39,4 @@ func main() {
 		Log:        log,
 	}
 	lambda.Start(resource.Handle)
-}
-
-func exit(log *slog.Logger, err error) {
-	log.Error("cannot start", "error", err)
-	os.Exit(1)
 }

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"time"
@@ -27,11 +26,11 @@ func main() {
 	env, err := config.ReadReplicate(os.Getenv)
 	log := telemetry.NewLogger(os.Stdout, env.LogLevel)
 	if err != nil {
-		exit(log, err)
+		telemetry.Exit(log, err)
 	}
 	aws, err := awsconfig.Load(context.Background())
 	if err != nil {
-		exit(log, err)
+		telemetry.Exit(log, err)
 	}
 	var replicator *replicate.Replicator
 	items := ledger.New(aws, ledger.Tables{
@@ -53,9 +52,4 @@ func main() {
 		MaxReceives: env.MaxReceives,
 	}
 	lambda.Start(handler.Handle)
-}
-
-func exit(log *slog.Logger, err error) {
-	log.Error("cannot start", "error", err)
-	os.Exit(1)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
@@ -12,6 +13,12 @@ import (
 // context of a Lambda invocation carries its request_id.
 func NewLogger(out io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(requestID{slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level})})
+}
+
+// Exit ends a function that cannot start, and logs why.
+func Exit(log *slog.Logger, err error) {
+	log.Error("cannot start", "error", err)
+	os.Exit(1)
 }
 
 // requestID adds the id of the invocation that a record's context is of.
