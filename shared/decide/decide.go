@@ -90,6 +90,8 @@ const (
 	NotOurs       Reason = "not_ours"       // the source is gone; we did not write what is there, or somebody changed it
 	Lifecycle     Reason = "lifecycle"      // a lifecycle rule removed the source; the rule keeps replicas then
 	Paused        Reason = "paused"         // the rule is paused; resuming it starts a full run
+	Busy          Reason = "busy"           // another worker is at it at this moment, and will finish it
+	Held          Reason = "held"           // too many deletes at once; the next run decides, under its limit
 )
 
 // Why something is done.

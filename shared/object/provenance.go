@@ -22,6 +22,8 @@ type Provenance struct {
 	// Origin is the object that a person wrote. It is Source itself unless
 	// that was a replica too. Never zero where a write of ours landed.
 	Origin Origin
+	// Run is the run of Rule that made the copy; 0: an event did.
+	Run int64
 	// Expired remembers that a lifecycle rule removed the source and that the
 	// replica was kept on purpose.
 	Expired bool

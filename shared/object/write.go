@@ -36,8 +36,27 @@ type Failure struct {
 	Code       string // the service's own, or ours: see the failure advice
 	Message    string
 	Advice     string // one sentence: what to do
+	// Run that met the failure; 0: an event did.
+	Run int64
 	// Attempts in a row, this one included; the ledger counts.
 	Attempts int
-	// RetryAt is zero where nothing retries before somebody acts.
+	// RetryAt is when it is tried again, unless it failed too often for that:
+	// see Due. Zero where nothing retries before somebody acts.
 	RetryAt time.Time
+}
+
+const (
+	// patience is how often an object may fail in a row before it is tried
+	// less often.
+	patience    = 5
+	slowerRetry = time.Hour
+)
+
+// Due is when the object is tried again: at RetryAt, and after 5 failures in a
+// row at most hourly. Zero: not before somebody acts.
+func (f Failure) Due() time.Time {
+	if slow := f.OccurredAt.Add(slowerRetry); f.Attempts >= patience && !f.RetryAt.IsZero() && f.RetryAt.Before(slow) {
+		return slow
+	}
+	return f.RetryAt
 }

@@ -1,0 +1,440 @@
+package run
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"bucket-replicator/shared/keyspace"
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
+)
+
+const (
+	// LeaseTTL is how long a worker that fell silent keeps its shard. Workers
+	// save several times as often.
+	LeaseTTL = time.Minute
+	// reviveAfter a lease ended, or a ticket was sent again, another ticket is
+	// sent. Until then the queue may show the first one again.
+	reviveAfter = 2 * time.Minute
+	// silence of a whole run after which the tickets of the shards that nobody
+	// holds are taken for lost.
+	silence = 5 * time.Minute
+	// secondSweep after a rule's first one: EventBridge, once switched on for a
+	// bucket, loses the events of the first minutes.
+	secondSweep = 10 * time.Minute
+	// retryFailed is how soon a run that failed is tried again.
+	retryFailed = time.Hour
+	// fewDeletes are not held for being a large part of a small bucket.
+	fewDeletes = 20
+)
+
+// The codes of the errors that say why something cannot be had; all Premise.
+const (
+	CodeActive     = "RunActive"     // a run of the rule is under way
+	CodeNotActive  = "RunNotActive"  // none is
+	CodePaused     = "RulePaused"    //
+	CodeNothing    = "NothingHeld"   // no deletes wait for approval
+	CodeOutdated   = "RunOutdated"   // a ticket of a phase or a run that is over
+	CodeOutOfScope = "ScopeChanged"  // the rule leads elsewhere now
+	CodeNotFound   = "RunNotFound"   // Permanent
+)
+
+// Runs starts runs and brings them to their end. It may be used concurrently.
+type Runs struct {
+	store Store
+	queue Queue
+	now   func() time.Time
+}
+
+// New makes Runs.
+func New(store Store, queue Queue, now func() time.Time) *Runs {
+	return &Runs{store: store, queue: queue, now: now}
+}
+
+// ScopeOf is what a run of the rule walks.
+func ScopeOf(a *rule.Active) string {
+	return fmt.Sprintf("%s/%s -> %s/%s", a.SourceBucket, a.Source.Prefix, a.DestBucket, a.Destination.Prefix)
+}
+
+// refuse is a Premise that is no race: somebody asked for what cannot be had.
+func refuse(op, ruleName, code, text string) error {
+	return &object.Error{Class: object.Premise, Op: op, Code: code, Err: fmt.Errorf("rule %s: %s", ruleName, text)}
+}
+
+// Start begins a run of the rule, unless one is active (Premise, CodeActive) or
+// the rule is paused (CodePaused). Of several who start at the same time one
+// does. The run is stored when an error says that its first ticket could not be
+// sent; Revive sends it again.
+//
+// A rule's first run, and the first after its scope changed, is followed by
+// another within minutes. A run that comes before its rule is due does not put
+// off the one that is.
+func (r *Runs) Start(ctx context.Context, a *rule.Active, by Trigger, existing bool) (Run, error) {
+	if a.Paused {
+		return Run{}, refuse("start run", a.Name, CodePaused, "is paused")
+	}
+	jobs, err := r.store.Jobs(ctx, []string{a.Name})
+	if err != nil {
+		return Run{}, err
+	}
+	seen := jobs[a.Name]
+	seen.Rule = a.Name
+	if seen.ActiveRun != 0 {
+		return Run{}, refuse("start run", a.Name, CodeActive, fmt.Sprintf("run %d is active", seen.ActiveRun))
+	}
+	now, scope := r.now(), ScopeOf(a)
+	next := Job{Rule: a.Name, LastRun: seen.LastRun + 1, ActiveRun: seen.LastRun + 1, NextDue: seen.NextDue, Scope: scope}
+	switch interval := time.Duration(a.Interval); {
+	case seen.Scope != scope:
+		next.NextDue = now.Add(min(secondSweep, interval))
+	case !seen.NextDue.After(now), seen.Retry:
+		next.NextDue = now.Add(interval)
+	}
+	begun := Run{
+		Rule: a.Name, ID: next.LastRun, Trigger: by, Existing: existing, Scope: scope,
+		State: Queued, Phase: Copying, Shards: 1, Open: 1, StartedAt: now,
+	}
+	if seen.LastRun > 0 && seen.Scope == scope {
+		last, err := r.store.Run(ctx, a.Name, seen.LastRun)
+		if err != nil && object.CodeOf(err) != CodeNotFound {
+			return Run{}, err
+		}
+		begun.Expected = cmp.Or(last.Scanned, last.Expected)
+	}
+	root := Shard{Rule: a.Name, Run: begun.ID, ID: "1", Phase: Copying, SentAt: now}
+	if err := r.store.Begin(ctx, seen, next, begun, root); err != nil {
+		if object.ClassOf(err) == object.Premise {
+			return Run{}, refuse("start run", a.Name, CodeActive, "somebody else started one just now")
+		}
+		return Run{}, err
+	}
+	return begun, r.queue.Send(ctx, []Ticket{{Rule: a.Name, Run: begun.ID, Shard: "1", Phase: Copying}})
+}
+
+// Cancel ends an active run as Cancelled. Its workers stop at their next
+// checkpoint; the totals are those of the moment.
+func (r *Runs) Cancel(ctx context.Context, ruleName string, id int64) (Run, error) {
+	was, err := r.store.Run(ctx, ruleName, id)
+	if err != nil {
+		return Run{}, err
+	}
+	if !was.State.Active() {
+		return Run{}, refuse("cancel run", ruleName, CodeNotActive, "no run is active")
+	}
+	next, err := r.Progress(ctx, was)
+	if err != nil {
+		return Run{}, err
+	}
+	next.State, next.EndedAt = Cancelled, r.now()
+	jobs, err := r.store.Jobs(ctx, []string{ruleName})
+	if err != nil {
+		return Run{}, err
+	}
+	return next, r.store.Turn(ctx, was, next, jobs[ruleName])
+}
+
+// Progress is the run with the totals so far, and, while it is active and
+// nobody knew before, an estimate of what to expect: the open shards are taken
+// to be as large as the average of those that ended.
+func (r *Runs) Progress(ctx context.Context, now Run) (Run, error) {
+	if !now.State.Active() {
+		return now, nil
+	}
+	shards, err := r.store.Shards(ctx, now.Rule, now.ID)
+	if err != nil {
+		return Run{}, err
+	}
+	var ended, walked int64
+	now.Totals = Totals{}
+	for _, s := range shards {
+		now.Totals = now.Totals.Add(s.Totals)
+		if s.Ended || s.Phase.Deletes() {
+			ended++
+			walked += s.Scanned
+		}
+	}
+	if open := int64(len(shards)) - ended; now.Expected == 0 && ended > 0 {
+		now.Expected = walked + open*walked/ended
+	}
+	now.Expected = max(now.Expected, now.Scanned)
+	return now, nil
+}
+
+// Approve lets the deletes go that the rule's last run held. More than were
+// counted then are held again.
+func (r *Runs) Approve(ctx context.Context, a *rule.Active) (Run, error) {
+	const op = "approve deletes"
+	if a.Paused {
+		return Run{}, refuse(op, a.Name, CodePaused, "is paused")
+	}
+	jobs, err := r.store.Jobs(ctx, []string{a.Name})
+	if err != nil {
+		return Run{}, err
+	}
+	job := jobs[a.Name]
+	if job.ActiveRun != 0 {
+		return Run{}, refuse(op, a.Name, CodeActive, fmt.Sprintf("run %d is active", job.ActiveRun))
+	}
+	if job.LastRun == 0 {
+		return Run{}, refuse(op, a.Name, CodeNothing, "no deletes are held")
+	}
+	was, err := r.store.Run(ctx, a.Name, job.LastRun)
+	if err != nil {
+		return Run{}, err
+	}
+	if was.State != DeletesHeld {
+		return Run{}, refuse(op, a.Name, CodeNothing, "no deletes are held")
+	}
+	if was.Scope != ScopeOf(a) {
+		return Run{}, refuse(op, a.Name, CodeOutOfScope, "leads elsewhere than it did in that run: run it again")
+	}
+	shards, err := r.store.Shards(ctx, was.Rule, was.ID)
+	if err != nil {
+		return Run{}, err
+	}
+	next := was
+	next.State, next.Approved, next.EndedAt = Running, true, time.Time{}
+	return r.delete(ctx, was, next, job, shards)
+}
+
+// delete begins a deleting phase: next is was, made active if it is not.
+func (r *Runs) delete(ctx context.Context, was, next Run, job Job, shards []Shard) (Run, error) {
+	next.Phase = max(Deleting, was.Phase+1)
+	next.Open = 0
+	var tickets []Ticket
+	for _, s := range shards {
+		if s.deletable() {
+			next.Open++
+			tickets = append(tickets, Ticket{Rule: s.Rule, Run: s.Run, Shard: s.ID, Phase: next.Phase})
+		}
+	}
+	if next.Open == 0 {
+		return Run{}, refuse("delete", was.Rule, CodeNothing, "the shards of the run are gone: run it again")
+	}
+	if err := r.store.Turn(ctx, was, next, job); err != nil {
+		return Run{}, err
+	}
+	return next, r.queue.Send(ctx, tickets)
+}
+
+// Finish brings a run whose shards have all ended their phase to the next phase
+// or to its end. It does nothing where some are open, or the run is not active.
+// Several may try; one does.
+func (r *Runs) Finish(ctx context.Context, a *rule.Active, was Run) (Run, error) {
+	if was.Open > 0 || !was.State.Active() {
+		return was, nil
+	}
+	jobs, err := r.store.Jobs(ctx, []string{was.Rule})
+	if err != nil {
+		return Run{}, err
+	}
+	job := jobs[was.Rule]
+	shards, err := r.store.Shards(ctx, was.Rule, was.ID)
+	if err != nil {
+		return Run{}, err
+	}
+	next := was
+	next.Totals = Totals{}
+	for _, s := range shards {
+		next.Totals = next.Totals.Add(s.Totals)
+		if next.Error == "" {
+			next.Error = s.Error
+		}
+	}
+	next.EndedAt = r.now()
+	switch {
+	case next.Error != "":
+		next.State = Failed
+		job.NextDue, job.Retry = r.now().Add(min(retryFailed, time.Duration(a.Interval))), true
+	case was.Phase == Copying && next.Candidates > 0 && tooMany(a.MaxDeletes, next.Totals):
+		next.State, next.Held = DeletesHeld, next.Candidates
+	case was.Phase == Copying && next.Candidates > 0:
+		next.State, next.EndedAt, next.Totals = Running, time.Time{}, Totals{}
+		return r.delete(ctx, was, next, job, shards)
+	case next.Held > 0:
+		next.State = DeletesHeld
+	case next.Errors > 0:
+		next.State = CompletedWithErrors
+	default:
+		next.State = Succeeded
+	}
+	if next.State != Failed {
+		// Every key was seen: what failed before and did not fail again is well.
+		if err := r.store.Heal(ctx, was.Rule, was.StartedAt); err != nil {
+			return Run{}, err
+		}
+	}
+	return next, r.store.Turn(ctx, was, next, job)
+}
+
+// tooMany is the brake on mass deletes. A source without a single key is one in
+// any case: that is how a bucket looks which somebody emptied, or another one
+// that has its name.
+func tooMany(limit rule.MaxDeletes, t Totals) bool {
+	return t.Sources == 0 ||
+		t.Candidates > int64(limit.Count) ||
+		t.Candidates > fewDeletes && t.Candidates*100 > int64(limit.Percent)*t.Scanned
+}
+
+// Revive sends tickets for the shards of an active run that nobody will come
+// for, and finishes a run whose last worker died before it could. It answers
+// how many tickets it sent.
+func (r *Runs) Revive(ctx context.Context, a *rule.Active, active Run) (int, error) {
+	if active.Open == 0 {
+		_, err := r.Finish(ctx, a, active)
+		return 0, err
+	}
+	shards, err := r.store.Shards(ctx, active.Rule, active.ID)
+	if err != nil {
+		return 0, err
+	}
+	var latest time.Time
+	var open []Shard
+	for _, s := range shards {
+		if t := s.latest(); t.After(latest) {
+			latest = t
+		}
+		if s.Phase < active.Phase && s.deletable() {
+			s.Ended, s.Owner = false, "" // nobody has opened it yet
+		}
+		if !s.Ended && (s.Phase == active.Phase || s.deletable()) {
+			open = append(open, s)
+		}
+	}
+	var tickets []Ticket
+	now := r.now()
+	for _, s := range open {
+		if !s.silent(now, latest) {
+			continue
+		}
+		err := r.store.Resent(ctx, s, now)
+		if object.ClassOf(err) == object.Premise {
+			continue // somebody came
+		}
+		if err != nil {
+			return 0, err
+		}
+		tickets = append(tickets, Ticket{Rule: s.Rule, Run: s.Run, Shard: s.ID, Phase: active.Phase})
+	}
+	if len(tickets) == 0 {
+		return 0, nil
+	}
+	return len(tickets), r.queue.Send(ctx, tickets)
+}
+
+// Claim takes the lease on a ticket's shard, if its run is active and in the
+// ticket's phase. The shard's Fence is then the worker's. Premise where there is
+// nothing to do: the ticket is outdated (CodeOutdated), or somebody else has the
+// shard.
+func (r *Runs) Claim(ctx context.Context, t Ticket, owner string) (Run, Shard, error) {
+	of, err := r.store.Run(ctx, t.Rule, t.Run)
+	if object.CodeOf(err) == CodeNotFound {
+		return Run{}, Shard{}, refuse("claim", t.Rule, CodeOutdated, fmt.Sprintf("run %d is forgotten", t.Run))
+	}
+	if err != nil {
+		return Run{}, Shard{}, err
+	}
+	if !of.State.Active() || of.Phase != t.Phase {
+		return Run{}, Shard{}, refuse("claim", t.Rule, CodeOutdated, fmt.Sprintf("run %d has left phase %d", t.Run, t.Phase))
+	}
+	now := r.now()
+	shard, err := r.store.Claim(ctx, t, owner, now, now.Add(LeaseTTL))
+	if err != nil {
+		return Run{}, Shard{}, err
+	}
+	if of.State == Queued {
+		begun := of
+		begun.State = Running
+		err := r.store.Turn(ctx, of, begun, Job{Rule: of.Rule})
+		switch {
+		case err == nil:
+			of = begun
+		case object.ClassOf(err) != object.Premise:
+			return Run{}, Shard{}, err
+		}
+	}
+	return of, shard, nil
+}
+
+// Save writes the shard and prolongs its lease. It answers the run as it is
+// now. Premise where the lease is lost or the run is over: the worker stops.
+func (r *Runs) Save(ctx context.Context, s *Shard) (Run, error) {
+	now := r.now()
+	s.SavedAt, s.LeasedUntil = now, now.Add(LeaseTTL)
+	if err := r.store.Save(ctx, *s); err != nil {
+		return Run{}, err
+	}
+	of, err := r.store.Run(ctx, s.Rule, s.Run)
+	if err != nil {
+		return Run{}, err
+	}
+	if !of.State.Active() || of.Phase != s.Phase {
+		return of, refuse("save", s.Rule, CodeOutdated, fmt.Sprintf("run %d is %s", s.Run, of.State))
+	}
+	return of, nil
+}
+
+// Share hands ranges of the shard's away, as new shards, and cuts its own Range
+// to what is left before the first of them. They must be in order, follow on
+// the shard's Cursor, and reach to the end of its Range.
+func (r *Runs) Share(ctx context.Context, s *Shard, away []keyspace.Range) error {
+	now := r.now()
+	for len(away) > 0 {
+		// From the end, so that what is left is one range at any time.
+		n := min(len(away), MaxChildren)
+		given := away[len(away)-n:]
+		away = away[:len(away)-n]
+		cut := *s
+		cut.Range.Until = given[0].After
+		cut.SavedAt, cut.LeasedUntil = now, now.Add(LeaseTTL)
+		children := make([]Shard, n)
+		tickets := make([]Ticket, n)
+		for i, piece := range given {
+			cut.Children++
+			id := fmt.Sprintf("%s.%d", s.ID, cut.Children)
+			children[i] = Shard{Rule: s.Rule, Run: s.Run, ID: id, Range: piece, Cursor: piece.After, Phase: s.Phase, SentAt: now}
+			tickets[i] = Ticket{Rule: s.Rule, Run: s.Run, Shard: id, Phase: s.Phase}
+		}
+		if err := r.store.Share(ctx, cut, children); err != nil {
+			return err
+		}
+		*s = cut
+		if err := r.queue.Send(ctx, tickets); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Yield gives the lease back and sends the next ticket for the rest.
+func (r *Runs) Yield(ctx context.Context, s Shard, hop int) error {
+	now := r.now()
+	s.Owner, s.LeasedUntil, s.SavedAt, s.SentAt = "", time.Time{}, now, now
+	if err := r.store.Save(ctx, s); err != nil {
+		return err
+	}
+	return r.queue.Send(ctx, []Ticket{{Rule: s.Rule, Run: s.Run, Shard: s.ID, Phase: s.Phase, Hop: hop}})
+}
+
+// End ends the shard, and the run with it if it was the last one open.
+func (r *Runs) End(ctx context.Context, a *rule.Active, s Shard) (Run, error) {
+	s.Ended, s.Owner, s.LeasedUntil, s.SavedAt, s.Intent = true, "", time.Time{}, r.now(), nil
+	if err := r.store.End(ctx, s); err != nil {
+		return Run{}, err
+	}
+	of, err := r.store.Run(ctx, s.Rule, s.Run)
+	if err != nil {
+		return Run{}, err
+	}
+	finished, err := r.Finish(ctx, a, of)
+	if object.ClassOf(err) == object.Premise {
+		return of, nil // somebody else did
+	}
+	return finished, err
+}
+
+// IsOver reports whether err says that there is nothing left to do: the lease is
+// somebody else's, the run has ended, or the ticket is outdated.
+func IsOver(err error) bool { return object.ClassOf(err) == object.Premise }
