@@ -19,6 +19,8 @@ const (
 	ProvenanceTable    = "PROVENANCE_TABLE"
 	RunsTable          = "RUNS_TABLE"
 	EventsQueueURL     = "EVENTS_QUEUE_URL"
+	ShardsQueueURL     = "SHARDS_QUEUE_URL"
+	SweepConcurrency   = "SWEEP_CONCURRENCY"
 	MaxReceives        = "MAX_RECEIVES"
 	VisibilityTimeout  = "VISIBILITY_TIMEOUT"
 	EmulatedConditions = "EMULATED_CONDITIONS"
@@ -42,6 +44,29 @@ type Replicate struct {
 	// VisibilityTimeout of the queue, whole seconds.
 	VisibilityTimeout time.Duration
 	Emulated          Conditions
+}
+
+// Reconcile is the environment of functions/reconcile.
+type Reconcile struct {
+	Function
+	ProvenanceTable string
+	RunsTable       string
+	ShardsQueueURL  string
+	// SweepConcurrency is how many workers run at a time at most, over all
+	// runs: what a shard gives away beyond that would only wait. At least 2.
+	SweepConcurrency int
+	// VisibilityTimeout of the events queue, whole seconds: for so long the
+	// event function may be at work on a destination that it holds.
+	VisibilityTimeout time.Duration
+	Emulated          Conditions
+}
+
+// Schedule is the environment of functions/schedule.
+type Schedule struct {
+	Function
+	RunsTable      string
+	ShardsQueueURL string // for the runs that begin
+	EventsQueueURL string // for the failures whose retry is due
 }
 
 // Provision is the environment of functions/provision.
@@ -75,6 +100,33 @@ func ReadReplicate(getenv func(string) string) (Replicate, error) {
 		MaxReceives:       e.integer(MaxReceives, 2, 1000, "the queue's maxReceiveCount"),
 		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the queue's visibility timeout in seconds")) * time.Second,
 		Emulated:          e.conditions(EmulatedConditions),
+	}
+	return c, e.err()
+}
+
+// ReadReconcile reads the environment through getenv.
+func ReadReconcile(getenv func(string) string) (Reconcile, error) {
+	e := environment{getenv: getenv}
+	c := Reconcile{
+		Function:          e.function(),
+		ProvenanceTable:   e.required(ProvenanceTable, "the name of the DynamoDB table of provenance"),
+		RunsTable:         e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
+		ShardsQueueURL:    e.queueURL(ShardsQueueURL),
+		SweepConcurrency:  e.integer(SweepConcurrency, 2, 1000, "the maximum concurrency of the shards queue's event source"),
+		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the events queue's visibility timeout in seconds")) * time.Second,
+		Emulated:          e.conditions(EmulatedConditions),
+	}
+	return c, e.err()
+}
+
+// ReadSchedule reads the environment through getenv.
+func ReadSchedule(getenv func(string) string) (Schedule, error) {
+	e := environment{getenv: getenv}
+	c := Schedule{
+		Function:       e.function(),
+		RunsTable:      e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
+		ShardsQueueURL: e.queueURL(ShardsQueueURL),
+		EventsQueueURL: e.queueURL(EventsQueueURL),
 	}
 	return c, e.err()
 }

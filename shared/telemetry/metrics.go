@@ -27,6 +27,9 @@ const (
 	EventsDropped       = "EventsDropped"       // events of a type that is none of ours
 	MessagesDeferred    = "MessagesDeferred"    // put back without a try
 	MessagesUndecodable = "MessagesUndecodable" // on their way to the dead-letter queue
+	RunsSucceeded       = "RunsSucceeded"       // rule; some of their objects may have failed
+	RunsFailed          = "RunsFailed"          // rule; some of their keys were not seen
+	DeletesHeld         = "DeletesHeld"         // rule; how many deletes a run left to an approval
 )
 
 // The dimensions.
