@@ -12,14 +12,16 @@ type Result string
 
 // The results.
 const (
-	Copied   Result = "copied"
-	Deleted  Result = "deleted"
-	Skipped  Result = "skipped"  // Reason says why
-	Parked   Result = "parked"   // until a restore completes
-	Deferred Result = "deferred" // somebody else is at it: put back, which is no try
-	Retried  Result = "retried"  // a transient error: back to the queue
-	Failed   Result = "failed"   // recorded; finished for the queue
-	Crashed  Result = "crashed"  // a defect: back to the queue, and to the DLQ in the end
+	Copied  Result = "copied"
+	Deleted Result = "deleted"
+	Skipped Result = "skipped" // Reason says why
+	Parked  Result = "parked"  // until a restore completes
+	// Candidate is a delete that a sweep left to its second phase.
+	Candidate Result = "candidate"
+	Deferred  Result = "deferred" // somebody else is at it: put back, which is no try
+	Retried   Result = "retried"  // a transient error: back to the queue
+	Failed    Result = "failed"   // recorded; finished for the queue
+	Crashed   Result = "crashed"  // a defect: back to the queue, and to the DLQ in the end
 )
 
 // Outcome is what became of one change for one rule.
@@ -29,6 +31,6 @@ type Outcome struct {
 	Result       Result
 	Reason       decide.Reason
 	Bytes        int64         // copied
-	Latency      time.Duration // from the event to the replica, where copied
+	Latency      time.Duration // from the event to the replica, where one was copied for an event
 	Err          error         // where Retried or Failed
 }

@@ -127,6 +127,19 @@ func (r *Replicator) prepare(ctx context.Context, work []Work) (*rule.Set, [][]r
 	return nil, nil, nil, errors.New("the rules kept changing while they were read")
 }
 
+// Rules are the rules as they are now, and their catalog's revision.
+func (r *Replicator) Rules(ctx context.Context) (*rule.Set, int64, error) {
+	_, now, err := r.ledger.Read(ctx, nil, true)
+	if err != nil {
+		return nil, 0, err
+	}
+	rules, known, err := r.current(ctx, 0)
+	if err != nil || known == now {
+		return rules, known, err
+	}
+	return r.current(ctx, known)
+}
+
 // current is the compiled rules and their catalog's revision, loaded where
 // there are none at hand or those at hand have the outdated revision.
 func (r *Replicator) current(ctx context.Context, outdated int64) (*rule.Set, int64, error) {

@@ -25,12 +25,15 @@ const recordingTime = 3 * time.Second
 var errContended = errors.New("the object kept changing under this attempt")
 
 // A task brings one destination up to date for one rule, after one change of
-// the source.
+// the source, or because a sweep came by.
 type task struct {
 	*Replicator
-	rules  *rule.Set
-	match  rule.Match
+	rules *rule.Set
+	match rule.Match
+	// change that led here; of a sweep it only has the source's address.
 	change object.Change
+	// sight is what a sweep's listings show; nil on the event path.
+	sight *sight
 	// message and delivery name the holder of a lease: every delivery takes
 	// its own, and is not held up by one that an earlier delivery of the same
 	// message left behind.
@@ -64,7 +67,12 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 	}
 
 	in := t.input(base, sourceBase)
-	known := fresh && t.assume(&in)
+	var known bool
+	if t.sight != nil {
+		known = t.sight.trusted(&in, t.match.NeedsTags())
+	} else {
+		known = fresh && t.assume(&in)
+	}
 	var lost error
 	for range maxLooks {
 		if !known {
@@ -83,12 +91,13 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 		case !known && t.mine(in):
 			// The copy landed, its recording lost a race; it is still there.
 			lost = t.record(ctx, *t.unrecorded, in.Base.Revision)
-		case known && plan.Action != decide.Copy && !in.Excluded && !in.Outranked:
-			// What was assumed is proven by a write's conditions, or not at all.
+		case known && !t.proven(in, plan):
 			known = false
 			continue
 		case !known && !t.patient && t.recordingUnderWay(in, plan):
 			return t.outcome(Deferred, "")
+		case plan.Action == decide.Delete && t.sight != nil && !t.sight.deletes:
+			return t.outcome(Candidate, plan.Reason)
 		default:
 			lost = t.act(ctx, in, plan)
 		}
@@ -102,6 +111,22 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 	}
 	return t.stopped(&object.Error{Class: object.Retryable, Op: "replicate", Ref: t.match.Dest,
 		Code: "Contended", Err: fmt.Errorf("%w: %w", errContended, lost)})
+}
+
+// proven reports whether a plan may be carried out that rests on what nobody
+// looked at. A copy's own conditions prove what it rests on, and everything else
+// an event assumes takes a look. A completed listing proves its skips too, and
+// enough to call an object a candidate for a later delete.
+func (t *task) proven(in decide.Input, plan decide.Plan) bool {
+	switch {
+	case in.Excluded, in.Outranked, plan.Action == decide.Copy:
+		return true
+	case t.sight == nil:
+		return false
+	default:
+		return plan.Action == decide.Skip || plan.Action == decide.Park ||
+			plan.Action == decide.Delete && !t.sight.deletes
+	}
 }
 
 // carried reports whether the fact in the ledger already covers the change.
@@ -282,6 +307,7 @@ func (t *task) copy(ctx context.Context, in decide.Input, plan decide.Plan) erro
 	t.wrote, t.why, t.bytes = Copied, plan.Reason, in.Source.Size
 	return t.record(ctx, object.Provenance{
 		Rule: r.Name,
+		Run:  t.runID(),
 		Source: object.Source{
 			ETag: in.Source.ETag, LastModified: in.Source.LastModified, VersionID: copied.SourceVersionID,
 			Sequencer: t.change.Sequencer, RequestID: t.change.RequestID,
@@ -330,6 +356,14 @@ func (t *task) done(plan decide.Plan) Outcome {
 	}
 }
 
+// runID is the run that the task belongs to, 0 on the event path.
+func (t *task) runID() int64 {
+	if t.sight == nil {
+		return 0
+	}
+	return t.sight.run
+}
+
 func (t *task) skipped(why decide.Reason) Outcome { return t.outcome(Skipped, why) }
 
 // stopped is the outcome of an error.
@@ -345,7 +379,10 @@ func (t *task) stopped(err error) Outcome {
 func (t *task) outcome(result Result, why decide.Reason) Outcome {
 	o := Outcome{Rule: t.match.Rule.Name, Source: t.change.Ref, Dest: t.match.Dest, Result: result, Reason: why}
 	if result == Copied {
-		o.Bytes, o.Latency = t.bytes, t.now().Sub(t.change.Time)
+		o.Bytes = t.bytes
+		if t.sight == nil {
+			o.Latency = t.now().Sub(t.change.Time)
+		}
 	}
 	return o
 }

@@ -37,26 +37,53 @@ type Match struct {
 func (s *Set) Match(source object.Ref) []Match {
 	var matches []Match
 	for _, a := range s.bySource[source.Bucket] {
-		if !strings.HasPrefix(source.Key, a.Source.Prefix) {
-			continue
+		if m, ok := a.match(source.Key); ok {
+			m.outrank(matches)
+			matches = append(matches, m)
 		}
-		dest := a.Dest(source.Key)
-		m := Match{
-			Rule:     a,
-			Dest:     dest,
-			Excluded: a.excludes(source.Key) || dest.Key == "" || strings.HasSuffix(dest.Key, "/"),
-			TooLong:  len(dest.Key) > maxKey,
-		}
-		for _, higher := range matches {
-			if higher.Excluded || higher.Dest != dest || higher.Rule.Priority <= a.Priority {
-				continue
-			}
-			m.rivals = append(m.rivals, higher.Rule)
-			m.Outranked = m.Outranked || !higher.Rule.choosy()
-		}
-		matches = append(matches, m)
 	}
 	return matches
+}
+
+// MatchOf is what Match says of one rule of the set, whose source bucket and
+// prefix must cover the key.
+func (s *Set) MatchOf(a *Active, key string) Match {
+	m, _ := a.match(key)
+	for _, higher := range s.bySource[a.SourceBucket] {
+		if higher.Priority <= a.Priority {
+			break // the rest is no higher
+		}
+		if h, ok := higher.match(key); ok {
+			m.outrank([]Match{h})
+		}
+	}
+	return m
+}
+
+// match is what the rule alone says of a source key; false where its prefix
+// does not cover it.
+func (a *Active) match(key string) (Match, bool) {
+	if !strings.HasPrefix(key, a.Source.Prefix) {
+		return Match{}, false
+	}
+	dest := a.Dest(key)
+	return Match{
+		Rule:     a,
+		Dest:     dest,
+		Excluded: a.excludes(key) || dest.Key == "" || strings.HasSuffix(dest.Key, "/"),
+		TooLong:  len(dest.Key) > maxKey,
+	}, true
+}
+
+// outrank notes which of the other matches of the same source key stand above m.
+func (m *Match) outrank(others []Match) {
+	for _, o := range others {
+		if o.Excluded || o.Dest != m.Dest || o.Rule.Priority <= m.Rule.Priority {
+			continue
+		}
+		m.rivals = append(m.rivals, o.Rule)
+		m.Outranked = m.Outranked || !o.Rule.choosy()
+	}
 }
 
 // NeedsTags reports whether the tags of the source object decide about m:
@@ -97,7 +124,7 @@ func (a *Active) NeedsTags() bool { return len(a.Tags) > 0 }
 // these tags. The object must be Present. It panics where the rule filters by
 // tags and nobody fetched them: neither answer would be true.
 func (a *Active) Admits(s object.State) bool {
-	if s.Size < a.MinSize || a.MaxSize > 0 && s.Size > a.MaxSize {
+	if !a.AdmitsSize(s.Size) {
 		return false
 	}
 	if a.NeedsTags() && s.Tags == nil {
@@ -109,6 +136,11 @@ func (a *Active) Admits(s object.State) bool {
 		}
 	}
 	return true
+}
+
+// AdmitsSize reports whether the rule wants objects of so many bytes.
+func (a *Active) AdmitsSize(size int64) bool {
+	return size >= a.MinSize && (a.MaxSize == 0 || size <= a.MaxSize)
 }
 
 // choosy reports whether there are objects under its keys that the rule leaves

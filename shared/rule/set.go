@@ -20,6 +20,7 @@ type Set struct {
 	bySource map[object.Bucket][]*Active // in the order of rules
 	dests    map[object.Bucket]bool
 	onAWS    map[string]object.Bucket // by physical name
+	retained int
 }
 
 // Active is an enabled rule with its aliases resolved and its globs compiled.
@@ -49,6 +50,7 @@ func Compile(c Catalog) (*Set, error) {
 		bySource: map[object.Bucket][]*Active{},
 		dests:    map[object.Bucket]bool{},
 		onAWS:    map[string]object.Bucket{},
+		retained: c.Storage.Replication.MaxFailuresRetained,
 	}
 	for _, b := range c.Storage.bucketsOnAWS() {
 		if s.onAWS[b.Name].Backend != object.AWS {
@@ -130,6 +132,9 @@ func (a *Active) reverses(b *Active) bool {
 // Rules are all of the set, highest priority first, then by name. The slice is
 // the set's own.
 func (s *Set) Rules() []*Active { return s.rules }
+
+// MaxFailuresRetained is how many failures are kept per rule.
+func (s *Set) MaxFailuresRetained() int { return s.retained }
 
 // Rule is the enabled rule of that name, or nil.
 func (s *Set) Rule(name string) *Active { return s.byName[name] }
