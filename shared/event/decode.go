@@ -52,7 +52,8 @@ func (e *UndecodableError) Error() string {
 
 // Decode reads the body of one message. It tells the forms apart by their
 // structure: an EventBridge event, a classic S3 notification, either of them in
-// an SNS envelope (or delivered raw) or in a batch forwarded from another queue.
+// an SNS envelope (or delivered raw) or in a batch forwarded from another
+// queue; and our own Retry.
 //
 // A classic notification's bucket is on the named backend; EventBridge speaks
 // of object.AWS only. Keys come out raw: EventBridge sends them so, a classic
@@ -189,7 +190,7 @@ func (d *decoder) change(at fields, c object.Change, when string) {
 		d.problem(at.key, " is missing")
 	case len(key) > maxKey:
 		d.problem(at.key, " has %d bytes, S3 allows %d", len(key), maxKey)
-	case !utf8.ValidString(key):
+	case !utf8.ValidString(key) && c.Kind != object.Due: // ours comes as it was listed
 		d.problem(at.key, " is not UTF-8 once decoded")
 	}
 	if c.Size < 0 {

@@ -256,6 +256,7 @@ func TestUnknownEventsAreDroppedByName(t *testing.T) {
 		"dropped/unknown-event-name.json":  "aws:s3: ObjectPolished:Put",
 		"dropped/foreign-record.json":      "aws:dynamodb: INSERT",
 		"dropped/not-sent-by-s3.json":      "example.s3: Object Created",
+		"dropped/own-unknown-type.json":    "bucket-replicator: Object Polished",
 	}
 	for _, file := range names(t, "dropped/*") {
 		got, err := event.Decode(sample(t, file), object.AWS)
@@ -296,6 +297,8 @@ func TestUndecodableSamplesSayWhatIsWrong(t *testing.T) {
 		"sns-of-text.json":                   {"Message is not JSON"},
 		"sns-of-another-event.json":          {"Message is not an S3 event"},
 		"sns-subscription-confirmation.json": {"SubscribeURL"},
+		"retry-without-key.json":             {"detail.object.key is missing"},
+		"retry-key-not-base64.json":          {"detail is not JSON: illegal base64 data"},
 		"everything-wrong-at-once.json": {
 			"detail.bucket.name is missing", "detail.object.key is missing", "detail.object.size is -1", `time is "yesterday"`,
 		},

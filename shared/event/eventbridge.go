@@ -37,6 +37,7 @@ type bridgeDetail struct {
 
 func (d *decoder) bridge(path string, e envelope) {
 	kind, known := detailTypes[e.DetailType]
+	retry := e.Source == ownSource && e.DetailType == retryType
 	switch {
 	case e.Source == "":
 		d.problem(path, "source is missing")
@@ -44,11 +45,14 @@ func (d *decoder) bridge(path string, e envelope) {
 	case e.DetailType == "":
 		d.problem(path, "detail-type is missing")
 		return
-	case e.Source != "aws.s3" || !known:
+	case !retry && (e.Source != "aws.s3" || !known):
 		d.drop(e.Source, e.DetailType)
 		return
 	case len(e.Detail) == 0:
 		d.problem(path, "detail is missing")
+		return
+	case retry:
+		d.retry(path, e)
 		return
 	}
 	var detail bridgeDetail

@@ -79,6 +79,9 @@ const (
 	// Irrelevant: a known event that changes nothing a replica has
 	// (restore initiated or expired, ACL, storage class, access tier).
 	Irrelevant
+	// Due: a recorded failure is to be tried again. It says nothing about the
+	// object until somebody looks.
+	Due
 )
 
 // Removes reports whether the change took something away.
