@@ -1,6 +1,10 @@
 package object
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
 
 // Copy asks for one server-side copy of the current version of From. An
 // event's version never enters: a late event would bring an old version back.
@@ -43,6 +47,13 @@ type Failure struct {
 	// RetryAt is when it is tried again, unless it failed too often for that:
 	// see Due. Zero where nothing retries before somebody acts.
 	RetryAt time.Time
+}
+
+// ID names the failure within its rule: the hexadecimal SHA-256 of the source
+// key, which can be too long and too odd for a name.
+func (f Failure) ID() string {
+	sum := sha256.Sum256([]byte(f.Source.Key))
+	return hex.EncodeToString(sum[:])
 }
 
 const (
