@@ -69,6 +69,13 @@ type Schedule struct {
 	EventsQueueURL string // for the failures whose retry is due
 }
 
+// Admin is the environment of functions/admin.
+type Admin struct {
+	Function
+	RunsTable      string
+	ShardsQueueURL string // for the runs that somebody starts
+}
+
 // Provision is the environment of functions/provision.
 type Provision struct {
 	Function
@@ -127,6 +134,17 @@ func ReadSchedule(getenv func(string) string) (Schedule, error) {
 		RunsTable:      e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
 		ShardsQueueURL: e.queueURL(ShardsQueueURL),
 		EventsQueueURL: e.queueURL(EventsQueueURL),
+	}
+	return c, e.err()
+}
+
+// ReadAdmin reads the environment through getenv.
+func ReadAdmin(getenv func(string) string) (Admin, error) {
+	e := environment{getenv: getenv}
+	c := Admin{
+		Function:       e.function(),
+		RunsTable:      e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
+		ShardsQueueURL: e.queueURL(ShardsQueueURL),
 	}
 	return c, e.err()
 }
