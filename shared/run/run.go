@@ -222,14 +222,14 @@ func (s Shard) deletable() bool {
 // silent reports whether nobody will come for the shard: its worker died, or
 // its ticket was lost. latest is when anybody last did something for the run:
 // while others do, a shard that nobody holds may just be waiting its turn.
-func (s Shard) silent(now, latest time.Time) bool {
+func (s Shard) silent(now, latest time.Time, lease time.Duration) bool {
 	switch {
 	case s.Ended:
 		return false
 	case s.Owner != "":
-		return now.Sub(s.LeasedUntil) > reviveAfter && now.Sub(s.SentAt) > reviveAfter
+		return now.Sub(s.LeasedUntil) > reviveAfter*lease && now.Sub(s.SentAt) > reviveAfter*lease
 	default:
-		return now.Sub(latest) > silence
+		return now.Sub(latest) > silence*lease
 	}
 }
 

@@ -15,12 +15,12 @@ const (
 	// LeaseTTL is how long a worker that fell silent keeps its shard. Workers
 	// save several times as often.
 	LeaseTTL = time.Minute
-	// reviveAfter a lease ended, or a ticket was sent again, another ticket is
-	// sent. Until then the queue may show the first one again.
-	reviveAfter = 2 * time.Minute
-	// silence of a whole run after which the tickets of the shards that nobody
-	// holds are taken for lost.
-	silence = 5 * time.Minute
+	// reviveAfter so many times the lease since a lease ended or a ticket was
+	// sent, another ticket is sent. Until then the first one may still come.
+	reviveAfter = 2
+	// silence of a whole run, in leases, after which the tickets of the shards
+	// that nobody holds are taken for lost.
+	silence = 5
 	// secondSweep after a rule's first one: EventBridge, once switched on for a
 	// bucket, loses the events of the first minutes.
 	secondSweep = 10 * time.Minute
@@ -43,6 +43,13 @@ const (
 
 // Runs starts runs and brings them to their end. It may be used concurrently.
 type Runs struct {
+	// OnEnd is told of each run that this one brought to its end. Nil: nobody.
+	OnEnd func(context.Context, Run)
+	// Lease is how long a worker that fell silent keeps its shard, LeaseTTL
+	// where New made it. What is silent for longer is revived after multiples
+	// of it. Not to be changed once in use.
+	Lease time.Duration
+
 	store Store
 	queue Queue
 	now   func() time.Time
@@ -50,7 +57,7 @@ type Runs struct {
 
 // New makes Runs.
 func New(store Store, queue Queue, now func() time.Time) *Runs {
-	return &Runs{store: store, queue: queue, now: now}
+	return &Runs{Lease: LeaseTTL, store: store, queue: queue, now: now}
 }
 
 // ScopeOf is what a run of the rule walks.
@@ -132,7 +139,11 @@ func (r *Runs) Cancel(ctx context.Context, ruleName string, id int64) (Run, erro
 	if err != nil {
 		return Run{}, err
 	}
-	return next, r.store.Turn(ctx, was, next, jobs[ruleName])
+	if err := r.store.Turn(ctx, was, next, jobs[ruleName]); err != nil {
+		return Run{}, err
+	}
+	r.ended(ctx, next)
+	return next, nil
 }
 
 // Progress is the run with the totals so far, and, while it is active and
@@ -266,7 +277,17 @@ func (r *Runs) Finish(ctx context.Context, a *rule.Active, was Run) (Run, error)
 			return Run{}, err
 		}
 	}
-	return next, r.store.Turn(ctx, was, next, job)
+	if err := r.store.Turn(ctx, was, next, job); err != nil {
+		return Run{}, err
+	}
+	r.ended(ctx, next)
+	return next, nil
+}
+
+func (r *Runs) ended(ctx context.Context, end Run) {
+	if r.OnEnd != nil {
+		r.OnEnd(ctx, end)
+	}
 }
 
 // tooMany is the brake on mass deletes. A source without a single key is one in
@@ -306,7 +327,7 @@ func (r *Runs) Revive(ctx context.Context, a *rule.Active, active Run) (int, err
 	var tickets []Ticket
 	now := r.now()
 	for _, s := range open {
-		if !s.silent(now, latest) {
+		if !s.silent(now, latest, r.Lease) {
 			continue
 		}
 		err := r.store.Resent(ctx, s, now)
@@ -340,7 +361,7 @@ func (r *Runs) Claim(ctx context.Context, t Ticket, owner string) (Run, Shard, e
 		return Run{}, Shard{}, refuse("claim", t.Rule, CodeOutdated, fmt.Sprintf("run %d has left phase %d", t.Run, t.Phase))
 	}
 	now := r.now()
-	shard, err := r.store.Claim(ctx, t, owner, now, now.Add(LeaseTTL))
+	shard, err := r.store.Claim(ctx, t, owner, now, now.Add(r.Lease))
 	if err != nil {
 		return Run{}, Shard{}, err
 	}
@@ -362,7 +383,7 @@ func (r *Runs) Claim(ctx context.Context, t Ticket, owner string) (Run, Shard, e
 // now. Premise where the lease is lost or the run is over: the worker stops.
 func (r *Runs) Save(ctx context.Context, s *Shard) (Run, error) {
 	now := r.now()
-	s.SavedAt, s.LeasedUntil = now, now.Add(LeaseTTL)
+	s.SavedAt, s.LeasedUntil = now, now.Add(r.Lease)
 	if err := r.store.Save(ctx, *s); err != nil {
 		return Run{}, err
 	}
@@ -388,7 +409,7 @@ func (r *Runs) Share(ctx context.Context, s *Shard, away []keyspace.Range) error
 		away = away[:len(away)-n]
 		cut := *s
 		cut.Range.Until = given[0].After
-		cut.SavedAt, cut.LeasedUntil = now, now.Add(LeaseTTL)
+		cut.SavedAt, cut.LeasedUntil = now, now.Add(r.Lease)
 		children := make([]Shard, n)
 		tickets := make([]Ticket, n)
 		for i, piece := range given {
@@ -438,3 +459,20 @@ func (r *Runs) End(ctx context.Context, a *rule.Active, s Shard) (Run, error) {
 // IsOver reports whether err says that there is nothing left to do: the lease is
 // somebody else's, the run has ended, or the ticket is outdated.
 func IsOver(err error) bool { return object.ClassOf(err) == object.Premise }
+
+// Pieces are the shards of the rule's last run, with how many keys each had: what
+// a run of the same scope is best cut by. None where nobody knows.
+func (r *Runs) Pieces(ctx context.Context, of Run) ([]keyspace.Piece, error) {
+	if of.Expected == 0 || of.ID < 2 {
+		return nil, nil
+	}
+	shards, err := r.store.Shards(ctx, of.Rule, of.ID-1)
+	if err != nil {
+		return nil, err
+	}
+	pieces := make([]keyspace.Piece, len(shards))
+	for i, s := range shards {
+		pieces[i] = keyspace.Piece{Range: s.Range, Keys: s.Scanned}
+	}
+	return pieces, nil
+}
