@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"sort"
 	"strings"
@@ -96,12 +97,14 @@ func (list List) walk(ctx context.Context, r Range, to chan<- page) {
 	for after := r.After; ; {
 		objects, more, err := list(ctx, after)
 		p := page{objects: objects, last: !more, err: err}
-		if n := len(objects); n > 0 {
+		if n := len(objects); n > 0 && objects[n-1].Key > after {
 			after = objects[n-1].Key
 			if r.Until != "" && after >= r.Until {
 				p.objects = objects[:sort.Search(n, func(i int) bool { return objects[i].Key > r.Until })]
 				p.last = true
 			}
+		} else if more && err == nil {
+			p.err = fmt.Errorf("the listing says there is more after %q, and does not move on", after)
 		}
 		select {
 		case to <- p:

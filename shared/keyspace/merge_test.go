@@ -137,8 +137,9 @@ func FuzzMerge(f *testing.F) {
 			slices.Sort(keys)
 			return slices.Compact(keys)
 		}
-		source := &bucket{keys: set(s), page: int(spage) + 1}
-		dest := &bucket{keys: set(d), page: int(dpage) + 1}
+		// A page of one could be the empty key alone, which nothing comes after.
+		source := &bucket{keys: set(s), page: int(spage) + 2}
+		dest := &bucket{keys: set(d), page: int(dpage) + 2}
 		r := keyspace.Range{After: after, Until: until}
 		got, err := pull(t, r, source.List, dest.List)
 		if want := join(r, source.keys, dest.keys); err != nil || !same(got, want) {
@@ -191,6 +192,21 @@ func TestAListingErrorIsNeverTheEnd(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestAListingThatStandsStillIsAnError(t *testing.T) {
+	for name, page := range map[string][]object.Listed{
+		"an empty page":       nil,
+		"the same page again": {{Key: "a"}, {Key: "b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			still := func(context.Context, string) ([]object.Listed, bool, error) { return page, true, nil }
+			got, err := pull(t, keyspace.Range{}, still, (&bucket{}).List)
+			if err == nil || len(got) != len(page) {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
 	}
 }
 
