@@ -12,13 +12,13 @@ func TestOpen(t *testing.T) {
 		window, at string
 		want       bool
 	}{
-		"no window":                               {"", "2026-01-01T03:00:00Z", true},
-		"within a window of the day":              {"09:00-17:30", "2026-01-01T12:00:00Z", true},
-		"before it":                               {"09:00-17:30", "2026-01-01T08:59:59Z", false},
-		"as it begins":                            {"09:00-17:30", "2026-01-01T09:00:00Z", true},
-		"in its last minute":                      {"09:00-17:30", "2026-01-01T17:29:59Z", true},
-		"as it ends":                              {"09:00-17:30", "2026-01-01T17:30:00Z", false},
-		"after it":                                {"09:00-17:30", "2026-01-01T23:00:00Z", false},
+		"no window":                  {"", "2026-01-01T03:00:00Z", true},
+		"within a window of the day": {"09:00-17:30", "2026-01-01T12:00:00Z", true},
+		"before it":                  {"09:00-17:30", "2026-01-01T08:59:59Z", false},
+		"as it begins":               {"09:00-17:30", "2026-01-01T09:00:00Z", true},
+		"in its last minute":         {"09:00-17:30", "2026-01-01T17:29:59Z", true},
+		"as it ends":                 {"09:00-17:30", "2026-01-01T17:30:00Z", false},
+		"after it":                   {"09:00-17:30", "2026-01-01T23:00:00Z", false},
 		"before midnight, in a window through it": {"22:00-06:00", "2026-01-01T23:59:59Z", true},
 		"at midnight, in a window through it":     {"22:00-06:00", "2026-01-01T00:00:00Z", true},
 		"after midnight, in a window through it":  {"22:00-06:00", "2026-01-01T05:59:59Z", true},
