@@ -81,8 +81,8 @@ func TestEventsInAnyOrder(t *testing.T) {
 					t.Errorf("%s was copied %d times for %d changes", key, n, changes[key])
 				}
 			}
-			if len(s.queue.Dead()) > 0 || len(s.ledger.Failures()) > 0 {
-				t.Errorf("%d dead letters, failures %+v", len(s.queue.Dead()), s.ledger.Failures())
+			if len(s.queue.Dead()) > 0 || len(s.ledger.AllFailures()) > 0 {
+				t.Errorf("%d dead letters, failures %+v", len(s.queue.Dead()), s.ledger.AllFailures())
 			}
 			s.wantLedgerTrue()
 		})
@@ -189,8 +189,8 @@ func oneFault(t *testing.T, traits storetest.Traits, paired bool, fault storetes
 	s.wantText("a", "kept", "2")
 	s.wantText("b", "kept", "2")
 	s.wantLedgerTrue()
-	if len(s.queue.Dead()) > 0 || len(s.ledger.Failures()) > 0 {
-		t.Errorf("%d dead letters, failures %+v", len(s.queue.Dead()), s.ledger.Failures())
+	if len(s.queue.Dead()) > 0 || len(s.ledger.AllFailures()) > 0 {
+		t.Errorf("%d dead letters, failures %+v", len(s.queue.Dead()), s.ledger.AllFailures())
 	}
 	return hit
 }

@@ -100,7 +100,7 @@ func TestFailuresThatNobodyCanRetryAreRecordedAndFinished(t *testing.T) {
 			s.run()
 			s.wantResults(c.want)
 			var codes []string
-			for _, f := range s.ledger.Failures() {
+			for _, f := range s.ledger.AllFailures() {
 				codes = append(codes, f.Code)
 				if f.Advice == "" || f.Message == "" || !f.RetryAt.IsZero() || f.Source != s.at("a", "k") {
 					t.Errorf("failure %+v", f)
@@ -148,7 +148,7 @@ func TestTransientErrorsComeBackLaterAndLaterAndAreRecordedAtLast(t *testing.T) 
 		t.Errorf("waits between deliveries: %v", waits)
 	}
 	s.wantResults("retried SlowDown", "retried SlowDown", "retried SlowDown", "retried SlowDown", "failed SlowDown")
-	f := s.ledger.Failures()
+	f := s.ledger.AllFailures()
 	if len(f) != 1 || !f[0].RetryAt.After(s.clock) || len(s.queue.Dead()) != 0 {
 		t.Errorf("failures %+v, dead letters %d", f, len(s.queue.Dead()))
 	}

@@ -10,14 +10,20 @@ import (
 
 // Call names one operation on a fake, before it takes effect.
 type Call struct {
-	// Op is "ledger.read", "ledger.put", "ledger.forget", "ledger.fail",
+	// Op is "ledger.read", "ledger.put", "ledger.forget", "ledger.deletes", of
+	// failures "ledger.fail", "ledger.failures", "ledger.due",
+	// "ledger.postpone", "ledger.healed", "ledger.heal" or "ledger.trim",
 	// "catalog.read", "catalog.deploy", "catalog.pause", "queue.defer",
-	// "queue.backoff", "objects.head", "objects.copy", "objects.delete" or
-	// "objects.list".
+	// "queue.backoff", "tickets.send", "objects.head", "objects.copy",
+	// "objects.delete" or "objects.list"; or one of "runs.jobs",
+	// "runs.setjob", "runs.begin", "runs.run", "runs.list", "runs.shards",
+	// "runs.turn", "runs.claim", "runs.save", "runs.share", "runs.end",
+	// "runs.resent" and "runs.heal".
 	Op string
 	// Ref is the address concerned: of a copy the destination, of a failure
-	// the source, of a queue operation the message's id as Key. Zero where
-	// there is not exactly one.
+	// the source, of a queue operation the message's id as Key, of runs
+	// rule, rule/run or rule/run/shard as Key. Zero where there is not exactly
+	// one.
 	Ref object.Ref
 }
 

@@ -31,15 +31,14 @@ type Ledger struct {
 	items    map[object.Ref]object.Provenance
 	previous map[object.Ref]object.Provenance // Revision 0: there was none
 	failures map[failureKey]object.Failure
+	deletes  map[string]int64 // by rule and hour
 	catalog  rule.Catalog
 	made     int64 // items so far, the forgotten ones too
 	counts   map[string]int
 }
 
-type failureKey struct {
-	rule   string
-	source object.Ref
-}
+// failureKey names a failure as the real ledger does: by the source's key.
+type failureKey struct{ rule, sourceKey string }
 
 // call counts the operation and runs apply under the lock, as the hook
 // allows.
@@ -170,11 +169,134 @@ func (l *Ledger) Fail(ctx context.Context, f object.Failure) error {
 		if l.failures == nil {
 			l.failures = map[failureKey]object.Failure{}
 		}
-		k := failureKey{f.Rule, f.Source}
+		k := failureKey{f.Rule, f.Source.Key}
 		f.Attempts = l.failures[k].Attempts + 1
 		l.failures[k] = f
 		return nil
 	})
+}
+
+// Failures lists up to limit failures of a rule, newest first; 0: all.
+func (l *Ledger) Failures(ctx context.Context, ruleName string, limit int) ([]object.Failure, error) {
+	var found []object.Failure
+	err := l.call(ctx, "ledger.failures", object.Ref{}, func() error {
+		found = l.failuresOf(ruleName)
+		if limit > 0 {
+			found = found[:min(len(found), limit)]
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// failuresOf lists a rule's failures, newest first.
+func (l *Ledger) failuresOf(ruleName string) []object.Failure {
+	var found []object.Failure
+	for k, f := range l.failures {
+		if k.rule == ruleName {
+			found = append(found, f)
+		}
+	}
+	slices.SortFunc(found, func(a, b object.Failure) int {
+		return cmp.Or(b.OccurredAt.Compare(a.OccurredAt), cmp.Compare(a.ID(), b.ID()))
+	})
+	return found
+}
+
+// Due lists up to limit failures of a rule that are to be tried again by now,
+// the longest due first; 0: all.
+func (l *Ledger) Due(ctx context.Context, ruleName string, now time.Time, limit int) ([]object.Failure, error) {
+	var found []object.Failure
+	err := l.call(ctx, "ledger.due", object.Ref{}, func() error {
+		for _, f := range l.failuresOf(ruleName) {
+			if !f.RetryAt.IsZero() && !f.RetryAt.After(now) {
+				found = append(found, f)
+			}
+		}
+		slices.SortStableFunc(found, func(a, b object.Failure) int { return a.RetryAt.Compare(b.RetryAt) })
+		if limit > 0 {
+			found = found[:min(len(found), limit)]
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Postpone puts the retry of a failure off, if it is still as f says.
+func (l *Ledger) Postpone(ctx context.Context, f object.Failure, to time.Time) error {
+	return l.call(ctx, "ledger.postpone", f.Source, func() error {
+		k := failureKey{f.Rule, f.Source.Key}
+		stored, ok := l.failures[k]
+		if !ok || instant(stored.RetryAt) != instant(f.RetryAt) || instant(stored.OccurredAt) != instant(f.OccurredAt) {
+			return premise("postpone", f.Source)
+		}
+		stored.RetryAt = to
+		l.failures[k] = stored
+		return nil
+	})
+}
+
+// Healed removes the failure of one source.
+func (l *Ledger) Healed(ctx context.Context, ruleName string, source object.Ref) error {
+	return l.call(ctx, "ledger.healed", source, func() error {
+		delete(l.failures, failureKey{ruleName, source.Key})
+		return nil
+	})
+}
+
+// Heal removes the failures of a rule that occurred before a time.
+func (l *Ledger) Heal(ctx context.Context, ruleName string, before time.Time) error {
+	return l.call(ctx, "ledger.heal", object.Ref{}, func() error {
+		l.heal(ruleName, before)
+		return nil
+	})
+}
+
+func (l *Ledger) heal(ruleName string, before time.Time) {
+	maps.DeleteFunc(l.failures, func(k failureKey, f object.Failure) bool {
+		return k.rule == ruleName && f.OccurredAt.Before(before)
+	})
+}
+
+// Trim removes all but the newest failures of a rule.
+func (l *Ledger) Trim(ctx context.Context, ruleName string, keep int) (int, error) {
+	removed := 0
+	err := l.call(ctx, "ledger.trim", object.Ref{}, func() error {
+		all := l.failuresOf(ruleName)
+		for _, f := range all[min(len(all), max(keep, 0)):] {
+			delete(l.failures, failureKey{ruleName, f.Source.Key})
+			removed++
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return removed, nil
+}
+
+// CountDeletes adds n to a rule's deletes of the hour and answers their sum.
+func (l *Ledger) CountDeletes(ctx context.Context, ruleName string, hour time.Time, n int) (int64, error) {
+	var sum int64
+	err := l.call(ctx, "ledger.deletes", object.Ref{}, func() error {
+		if l.deletes == nil {
+			l.deletes = map[string]int64{}
+		}
+		k := ruleName + " " + hour.UTC().Truncate(time.Hour).Format(time.RFC3339)
+		l.deletes[k] += int64(n)
+		sum = l.deletes[k]
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return sum, nil
 }
 
 // Catalog answers the rules.
@@ -277,9 +399,9 @@ func (l *Ledger) Items() map[object.Ref]object.Provenance {
 	return maps.Clone(l.items)
 }
 
-// Failures lists what was recorded, by rule and then source. It counts as no
+// AllFailures lists what was recorded, by rule and then source. It counts as no
 // operation.
-func (l *Ledger) Failures() []object.Failure {
+func (l *Ledger) AllFailures() []object.Failure {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.SortedFunc(maps.Values(l.failures), func(a, b object.Failure) int {
@@ -310,7 +432,10 @@ func (l *Ledger) Fingerprint() string {
 		}
 	}
 	for k, f := range l.failures {
-		lines = append(lines, fmt.Sprintf("failure %s %s %s %d", k.rule, k.source, f.Code, f.Attempts))
+		lines = append(lines, fmt.Sprintf("failure %s %q %s %d %d", k.rule, k.sourceKey, f.Code, f.Attempts, f.Run))
+	}
+	for k, n := range l.deletes {
+		lines = append(lines, fmt.Sprintf("deletes %s %d", k, n))
 	}
 	slices.Sort(lines)
 	return fmt.Sprintf("catalog %d\n%s", l.catalog.Revision, strings.Join(lines, "\n"))
@@ -318,8 +443,8 @@ func (l *Ledger) Fingerprint() string {
 
 func fingerprint(p object.Provenance) string {
 	s, d, n := p.Source, p.Dest, p.Pending
-	return fmt.Sprintf("%d %q S[%q %d %q %q %q] D[%q %d %q] %s %t P[%q %d %q %s]",
-		p.Revision, p.Rule,
+	return fmt.Sprintf("%d %q %d S[%q %d %q %q %q] D[%q %d %q] %s %t P[%q %d %q %s]",
+		p.Revision, p.Rule, p.Run,
 		s.ETag, instant(s.LastModified), s.VersionID, s.Sequencer, s.RequestID,
 		d.ETag, instant(d.LastModified), d.VersionID,
 		fingerprintOrigin(p.Origin), p.Expired,

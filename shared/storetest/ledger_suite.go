@@ -82,6 +82,7 @@ func fact(etag string, at time.Time) object.Provenance {
 			LastModified: at.Add(-time.Hour),
 			Chain:        []object.Bucket{{Backend: "aws", Name: "origin"}, {Backend: "aws-dr", Name: "via"}},
 		},
+		Run:     7,
 		Expired: true,
 	}
 }
