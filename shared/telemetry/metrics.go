@@ -27,6 +27,10 @@ const (
 	EventsDropped       = "EventsDropped"       // events of a type that is none of ours
 	MessagesDeferred    = "MessagesDeferred"    // put back without a try
 	MessagesUndecodable = "MessagesUndecodable" // on their way to the dead-letter queue
+	RunsStarted         = "RunsStarted"         // rule; by schedule
+	RunsCancelled       = "RunsCancelled"       // rule, reason; by schedule
+	ShardsRevived       = "ShardsRevived"       // rule; whose worker or message was lost
+	FailuresRetried     = "FailuresRetried"     // rule; sent to be tried again
 	RunsSucceeded       = "RunsSucceeded"       // rule; some of their objects may have failed
 	RunsFailed          = "RunsFailed"          // rule; some of their keys were not seen
 	DeletesHeld         = "DeletesHeld"         // rule; how many deletes a run left to an approval
