@@ -60,12 +60,21 @@ func chunks(list []string, characters int) [][]string {
 	return append(cut, list[begin:])
 }
 
-// replicateAccess is what the event function does with the buckets.
+// objectAccess is what the event function and the workers of a run do with
+// buckets and, through S3, with keys.
+func objectAccess(stack awscdk.Stack, settings Settings, t topology) []awsiam.PolicyStatement {
+	return slices.Concat(
+		bucketAccess(*stack.Partition(), t),
+		keyAccess(stack, slices.Concat(t.Keys, settings.KMSKeys)),
+	)
+}
+
+// bucketAccess is what copying and deleting takes.
 //
 // ListBucket makes S3 answer 404 and not 403 for a key that is not there. A
 // conditional write needs GetObject on the destination.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-func replicateAccess(partition string, t topology) []awsiam.PolicyStatement {
+func bucketAccess(partition string, t topology) []awsiam.PolicyStatement {
 	a := access{}
 	for _, b := range t.Buckets {
 		if b.Reads != nil || b.Writes != nil {

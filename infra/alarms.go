@@ -49,14 +49,19 @@ func newAlarms(scope constructs.Construct, id string, settings Settings) alarms 
 // above rings once the metric is over the threshold for some periods in a row.
 // No data is good news: nothing happened.
 func (a alarms) above(id, description string, metric awscloudwatch.IMetric, threshold, periods float64) {
-	awscloudwatch.NewAlarm(a.construct, jsii.String(id), &awscloudwatch.AlarmProps{
+	a.add(id, &awscloudwatch.AlarmProps{
 		AlarmDescription:   jsii.String(description),
 		Metric:             metric,
 		Threshold:          jsii.Number(threshold),
 		EvaluationPeriods:  jsii.Number(periods),
 		ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD,
 		TreatMissingData:   awscloudwatch.TreatMissingData_NOT_BREACHING,
-	}).AddAlarmAction(awscloudwatchactions.NewSnsAction(a.Topic))
+	})
+}
+
+func (a alarms) add(id string, props *awscloudwatch.AlarmProps) {
+	awscloudwatch.NewAlarm(a.construct, jsii.String(id), props).
+		AddAlarmAction(awscloudwatchactions.NewSnsAction(a.Topic))
 }
 
 func (a alarms) deadLetters(id string, queue awssqs.Queue, description string) {
@@ -79,9 +84,23 @@ func (a alarms) functionErrors(id string, function awslambda.Function) {
 	a.above(id, "The function crashed or timed out. Its log says why.", function.MetricErrors(every(5, "Sum")), 0, 1)
 }
 
-func (a alarms) objectsFailed(id string) {
-	a.above(id, "Objects could not be replicated. The log line of each says what to do.",
-		replicationMetric(a.namespace, telemetry.ObjectsFailed, nil, 5, "Sum"), 0, 1)
+// counted rings when the functions count something that is to be zero.
+func (a alarms) counted(metric, description string) {
+	a.above(metric, description, replicationMetric(a.namespace, metric, nil, 5, "Sum"), 0, 1)
+}
+
+// silent rings when the function was not called for five ticks: here no data is
+// the bad news. So it may ring while the stack is new.
+func (a alarms) silent(id string, schedule awslambda.Function, tick rule.Duration) {
+	a.add(id, &awscloudwatch.AlarmProps{
+		AlarmDescription: jsii.String("No full reconcile starts: the schedule does not call its function. " +
+			"Look whether its EventBridge rule is switched off. This alarm may ring while the stack is new."),
+		Metric:             schedule.MetricInvocations(every(time.Duration(tick).Minutes(), "Sum")),
+		Threshold:          jsii.Number(1),
+		EvaluationPeriods:  jsii.Number(5),
+		ComparisonOperator: awscloudwatch.ComparisonOperator_LESS_THAN_THRESHOLD,
+		TreatMissingData:   awscloudwatch.TreatMissingData_BREACHING,
+	})
 }
 
 func (a alarms) latency(id string, r rule.Rule) {

@@ -68,7 +68,9 @@ func TestNothingIsSynthesisedWithoutTheFunctions(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"replicate/bootstrap", "provision/bootstrap", "make build"} {
+	for _, want := range []string{
+		"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "admin/bootstrap", "provision/bootstrap", "make build",
+	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not name %s", err, want)
 		}

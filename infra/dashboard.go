@@ -13,9 +13,19 @@ import (
 	"bucket-replicator/shared/telemetry"
 )
 
+// shown is what the dashboard is about.
+type shown struct {
+	Events, Shards                 workQueue
+	Sources                        sourceEvents
+	Tables                         tables
+	Replicate, Reconcile, Schedule awslambda.Function
+	Admin                          admin
+}
+
 // newDashboard shows, row by row: what is done, how fast, what waits or is
-// stuck, and what is paid for.
-func newDashboard(scope constructs.Construct, id string, settings Settings, queues eventQueues, sources sourceEvents, tables tables, replicate awslambda.Function) awscloudwatch.Dashboard {
+// stuck, the full reconciles, who works on them and the API, and what is paid
+// for.
+func newDashboard(scope constructs.Construct, id string, settings Settings, of shown) awscloudwatch.Dashboard {
 	namespace := settings.metricsNamespace()
 	by := func(metric, statistic string, dimensions ...string) awscloudwatch.IMetric {
 		return search(namespace, metric, statistic, dimensions...)
@@ -35,32 +45,59 @@ func newDashboard(scope constructs.Construct, id string, settings Settings, queu
 				graph("Seconds from event to replica, p50", by(telemetry.ReplicationLatency, "p50", telemetry.Rule)),
 				graph("Seconds from event to replica, p99", by(telemetry.ReplicationLatency, "p99", telemetry.Rule)),
 				graph("Bytes, by rule", by(telemetry.BytesCopied, "Sum", telemetry.Rule)),
-				graph("Oldest waiting event, seconds", queues.Events.MetricApproximateAgeOfOldestMessage(every(1, "Maximum"))),
+				graph("Oldest waiting event, seconds", of.Events.Queue.MetricApproximateAgeOfOldestMessage(every(1, "Maximum"))),
 			},
 			{
-				graph("Waiting and in flight",
-					queues.Events.MetricApproximateNumberOfMessagesVisible(every(1, "Maximum")),
-					queues.Events.MetricApproximateNumberOfMessagesNotVisible(every(1, "Maximum"))),
+				graph("Events waiting and in flight", depth(of.Events)...),
 				graph("Dead letters and undelivered events",
-					queues.DeadLetters.MetricApproximateNumberOfMessagesVisible(every(1, "Maximum")),
-					sources.Undelivered.MetricApproximateNumberOfMessagesVisible(every(1, "Maximum"))),
+					of.Events.DeadLetters.MetricApproximateNumberOfMessagesVisible(every(1, "Maximum")),
+					of.Shards.DeadLetters.MetricApproximateNumberOfMessagesVisible(every(1, "Maximum")),
+					of.Sources.Undelivered.MetricApproximateNumberOfMessagesVisible(every(1, "Maximum"))),
 				graph("Put back, dropped, undecodable",
 					total(telemetry.MessagesDeferred), total(telemetry.EventsDropped), total(telemetry.MessagesUndecodable)),
 				graph("Event function: errors and throttles",
-					replicate.MetricErrors(every(5, "Sum")), replicate.MetricThrottles(every(5, "Sum"))),
+					of.Replicate.MetricErrors(every(5, "Sum")), of.Replicate.MetricThrottles(every(5, "Sum"))),
+			},
+			{
+				graph("Full reconciles succeeded, by rule", by(telemetry.RunsSucceeded, "Sum", telemetry.Rule)),
+				graph("Full reconciles failed, by rule", by(telemetry.RunsFailed, "Sum", telemetry.Rule)),
+				graph("Deletes held for approval, by rule", by(telemetry.DeletesHeld, "Maximum", telemetry.Rule)),
+				graph("Shards waiting and in flight", depth(of.Shards)...),
+			},
+			{
+				graph("Reconcile workers at a time", of.Reconcile.Metric(jsii.String("ConcurrentExecutions"), every(1, "Maximum"))),
+				graph("Reconcile and schedule: errors and throttles",
+					of.Reconcile.MetricErrors(every(5, "Sum")), of.Reconcile.MetricThrottles(every(5, "Sum")),
+					of.Schedule.MetricErrors(every(5, "Sum"))),
+				graph("API: requests, refused and failed",
+					of.Admin.API.MetricCount(every(5, "Sum")),
+					of.Admin.API.MetricClientError(every(5, "Sum")), of.Admin.API.MetricServerError(every(5, "Sum"))),
+				graph("API: milliseconds", of.Admin.API.MetricLatency(every(5, "p50")), of.Admin.API.MetricLatency(every(5, "p99"))),
 			},
 			{
 				// In the order of what they cost: https://aws.amazon.com/s3/pricing/
 				graph("Paid for: COPY requests", total(telemetry.ObjectsCopied)),
 				graph("Paid for: DynamoDB units",
-					tables.Provenance.MetricConsumedWriteCapacityUnits(every(5, "Sum")),
-					tables.Provenance.MetricConsumedReadCapacityUnits(every(5, "Sum"))),
-				graph("Paid for: messages", queues.Events.MetricNumberOfMessagesSent(every(5, "Sum"))),
+					of.Tables.Provenance.MetricConsumedWriteCapacityUnits(every(5, "Sum")),
+					of.Tables.Provenance.MetricConsumedReadCapacityUnits(every(5, "Sum")),
+					of.Tables.Runs.MetricConsumedWriteCapacityUnits(every(5, "Sum")),
+					of.Tables.Runs.MetricConsumedReadCapacityUnits(every(5, "Sum"))),
+				graph("Paid for: messages",
+					of.Events.Queue.MetricNumberOfMessagesSent(every(5, "Sum")),
+					of.Shards.Queue.MetricNumberOfMessagesSent(every(5, "Sum"))),
 				graph("Paid for: function calls and milliseconds",
-					replicate.MetricInvocations(every(5, "Sum")), replicate.MetricDuration(every(5, "Sum"))),
+					of.Replicate.MetricInvocations(every(5, "Sum")), of.Replicate.MetricDuration(every(5, "Sum")),
+					of.Reconcile.MetricInvocations(every(5, "Sum")), of.Reconcile.MetricDuration(every(5, "Sum"))),
 			},
 		},
 	})
+}
+
+func depth(q workQueue) []awscloudwatch.IMetric {
+	return []awscloudwatch.IMetric{
+		q.Queue.MetricApproximateNumberOfMessagesVisible(every(1, "Maximum")),
+		q.Queue.MetricApproximateNumberOfMessagesNotVisible(every(1, "Maximum")),
+	}
 }
 
 // search finds a metric for every value of its dimensions, those of rules that

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"maps"
+	"path/filepath"
 	"runtime"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -9,6 +11,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
+
+	variables "bucket-replicator/shared/config"
 )
 
 // functionProps are what the functions of this stack differ in.
@@ -16,10 +20,9 @@ type functionProps struct {
 	Description string
 	Code        string // directory with the bootstrap
 	Timeout     float64
-	Memory      float64 // MiB
-	Environment map[string]*string
+	Memory      float64            // MiB
+	Environment map[string]*string // beside what every function is told
 	Policy      []awsiam.PolicyStatement
-	Local       bool
 	// PutsBack: it sends messages to the queue that it reads, on purpose and
 	// with its own count, so Lambda must not stop it as a loop.
 	PutsBack bool
@@ -27,7 +30,7 @@ type functionProps struct {
 
 // newFunction makes a Go function with a log group and a role of its own. The
 // role has no AWS-managed policy: the one for logging allows every log group.
-func newFunction(scope constructs.Construct, id string, p functionProps) awslambda.Function {
+func newFunction(scope constructs.Construct, id string, settings Settings, tables tables, p functionProps) awslambda.Function {
 	this := constructs.NewConstruct(scope, jsii.String(id))
 	logs := awslogs.NewLogGroup(this, jsii.String("Logs"), &awslogs.LogGroupProps{
 		Retention:     awslogs.RetentionDays_ONE_MONTH,
@@ -40,6 +43,12 @@ func newFunction(scope constructs.Construct, id string, p functionProps) awslamb
 	for _, s := range p.Policy {
 		role.AddToPolicy(s)
 	}
+	environment := map[string]*string{
+		variables.RulesTable:       tables.Rules.TableName(),
+		variables.MetricsNamespace: jsii.String(settings.metricsNamespace()),
+		variables.LogLevel:         jsii.String(settings.LogLevel),
+	}
+	maps.Copy(environment, p.Environment)
 	loop := awslambda.RecursiveLoop_TERMINATE
 	if p.PutsBack {
 		loop = awslambda.RecursiveLoop_ALLOW
@@ -48,15 +57,28 @@ func newFunction(scope constructs.Construct, id string, p functionProps) awslamb
 		Description:   jsii.String(p.Description),
 		Runtime:       awslambda.Runtime_PROVIDED_AL2023(),
 		Handler:       jsii.String("bootstrap"),
-		Architecture:  architecture(p.Local),
+		Architecture:  architecture(settings.Local),
 		Code:          awslambda.Code_FromAsset(jsii.String(p.Code), nil),
 		Timeout:       awscdk.Duration_Seconds(jsii.Number(p.Timeout)),
 		MemorySize:    jsii.Number(p.Memory),
-		Environment:   &p.Environment,
+		Environment:   &environment,
 		Role:          role,
 		LogGroup:      logs,
 		RecursiveLoop: loop,
 	})
+}
+
+// code is the directory with a function's bootstrap, as `make build` made it.
+func (s Settings) code(function string) string {
+	return filepath.Join(s.Dist, goarch(s.Local), function)
+}
+
+// emulateConditions tells a function that the local cloud's S3 ignores
+// destination conditions on CopyObject.
+func emulateConditions(function awslambda.Function, settings Settings) {
+	if settings.Local {
+		function.AddEnvironment(jsii.String(variables.EmulatedConditions), jsii.String("copy"), nil)
+	}
 }
 
 // goarch is what the functions are compiled for: arm64 is the cheaper one on

@@ -3,10 +3,12 @@ package main
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
 	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/telemetry"
 )
 
 // newHomeStack is the replicator: everything but what must stand in another
@@ -16,7 +18,8 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 
 	buckets := newBuckets(stack, "Buckets", t.Buckets, settings.Local)
 	tables := newTables(stack, "Tables", settings.Local)
-	queues := newEventQueues(stack, "Queues", settings)
+	events := newWorkQueue(stack, "Queues", "Events", settings, replicateTimeout)
+	shards := newWorkQueue(stack, "ShardQueues", "Shards", settings, reconcileTimeout)
 
 	var rules []busRule
 	for _, p := range patternsFor(t.sources(t.Home)) {
@@ -30,39 +33,64 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 		})
 		rules = append(rules, busRule{Bus: bus.EventBusName(), Pattern: anyBucket()})
 	}
-	sources := newSourceEvents(stack, "Sources", settings, rules, queues.Events.QueueArn(), nil)
-	allowRules(queues.Events, sources.RuleARNs)
+	sources := newSourceEvents(stack, "Sources", settings, rules, events.Queue.QueueArn(), nil)
+	allowRules(events.Queue, sources.RuleARNs)
 
-	replicate := newReplicate(stack, "Replicate", settings, t, tables, queues)
+	replicate := newReplicate(stack, "Replicate", settings, t, tables, events)
 	// After the rules and the event function: from the moment the rules are
 	// in the table and EventBridge is on, objects are replicated.
-	provision, err := newProvision(stack, "Provision", settings, config, t, tables, buckets, queues.construct, sources.construct, replicate)
+	provision, err := newProvision(stack, "Provision", settings, config, t, tables, buckets, events.construct, sources.construct, replicate)
 	if err != nil {
 		return nil, err
 	}
 
+	// These need not wait for the rules, nor the rules for them: a new rule is
+	// due at the next tick, whenever that is.
+	tick := config.Storage.Replication.TickInterval
+	reconcile := newReconcile(stack, "Reconcile", settings, t, tables, shards, events)
+	schedule := newSchedule(stack, "Schedule", settings, tick, tables, shards, events)
+	admin := newAdmin(stack, "Admin", settings, tables, shards)
+
 	alarms := newAlarms(stack, "Alarms", settings)
-	alarms.deadLetters("EventsDeadLetters", queues.DeadLetters, "Messages that cannot be decoded or crash the event function. Look at them, then `make redrive`.")
+	alarms.deadLetters("EventsDeadLetters", events.DeadLetters, "Messages that cannot be decoded or crash the event function. Look at them, then `make redrive`.")
 	alarms.deadLetters("UndeliveredEvents", sources.Undelivered, "Events that EventBridge could not deliver to the queue. Look at the ERROR_CODE attribute, then `make redrive`.")
-	alarms.oldestMessage("EventsOldestMessage", queues.Events, t.Rules)
+	alarms.deadLetters("ShardsDeadLetters", shards.DeadLetters, "Tickets of a run that crash the reconcile function. Its log says why; then `make redrive`.")
+	alarms.oldestMessage("EventsOldestMessage", events.Queue, t.Rules)
+	// How long tickets wait is nobody's alarm: those of a large run wait for hours.
 	alarms.functionErrors("ReplicateErrors", replicate)
+	alarms.functionErrors("ReconcileErrors", reconcile)
+	alarms.functionErrors("ScheduleErrors", schedule)
+	alarms.functionErrors("AdminErrors", admin.Function)
 	alarms.functionErrors("ProvisionErrors", provision)
-	alarms.objectsFailed("ObjectsFailed")
+	alarms.silent("ScheduleSilent", schedule, tick)
+	alarms.counted(telemetry.ObjectsFailed, "Objects could not be replicated. The log line of each says what to do.")
+	alarms.counted(telemetry.RunsFailed, "A full reconcile did not see all keys. It is tried again within the hour; GET "+adminPath+"/jobs says why it failed.")
+	alarms.counted(telemetry.DeletesHeld, "A full reconcile found more deletes than max_deletes allows and made none. GET "+adminPath+"/jobs shows how many and some of them; POST .../approve-deletes lets them go.")
 	for _, r := range t.Rules {
 		alarms.latency("Latency-"+r.Name, r)
 	}
-	dashboard := newDashboard(stack, "Dashboard", settings, queues, sources, tables, replicate)
+	dashboard := newDashboard(stack, "Dashboard", settings, shown{
+		Events: events, Shards: shards, Sources: sources, Tables: tables,
+		Replicate: replicate, Reconcile: reconcile, Schedule: schedule, Admin: admin,
+	})
 
 	output(stack, "RulesTable", tables.Rules.TableName())
 	output(stack, "ProvenanceTable", tables.Provenance.TableName())
 	output(stack, "RunsTable", tables.Runs.TableName())
-	output(stack, "EventsQueueUrl", queues.Events.QueueUrl())
-	output(stack, "EventsDeadLettersUrl", queues.DeadLetters.QueueUrl())
+	output(stack, "EventsQueueUrl", events.Queue.QueueUrl())
+	output(stack, "EventsDeadLettersUrl", events.DeadLetters.QueueUrl())
 	output(stack, "UndeliveredEventsUrl", sources.Undelivered.QueueUrl())
-	output(stack, "ReplicateFunction", replicate.FunctionName())
-	output(stack, "ReplicateLogGroup", replicate.LogGroup().LogGroupName())
-	output(stack, "ProvisionFunction", provision.FunctionName())
-	output(stack, "ProvisionLogGroup", provision.LogGroup().LogGroupName())
+	output(stack, "ShardsQueueUrl", shards.Queue.QueueUrl())
+	output(stack, "ShardsDeadLettersUrl", shards.DeadLetters.QueueUrl())
+	outputFunction(stack, "Replicate", replicate)
+	outputFunction(stack, "Reconcile", reconcile)
+	outputFunction(stack, "Schedule", schedule)
+	outputFunction(stack, "Admin", admin.Function)
+	outputFunction(stack, "Provision", provision)
+	output(stack, "AdminUrl", admin.url())
+	output(stack, "AdminApiId", admin.API.RestApiId())
+	output(stack, "AdminInvokeArn", admin.invokeARN())
+	output(stack, "AdminAccessLogGroup", admin.AccessLog.LogGroupName())
 	output(stack, "AlarmTopicArn", alarms.Topic.TopicArn())
 	output(stack, "DashboardName", dashboard.DashboardName())
 	return stack, nil
@@ -88,6 +116,11 @@ func newStack(app constructs.Construct, name string, settings Settings, region, 
 
 func output(stack awscdk.Stack, name string, value *string) {
 	awscdk.NewCfnOutput(stack, jsii.String(name), &awscdk.CfnOutputProps{Value: value})
+}
+
+func outputFunction(stack awscdk.Stack, name string, function awslambda.Function) {
+	output(stack, name+"Function", function.FunctionName())
+	output(stack, name+"LogGroup", function.LogGroup().LogGroupName())
 }
 
 func forwardedBusName(settings Settings) string { return settings.StackName + "-forwarded" }

@@ -71,8 +71,8 @@ func newApp(outdir string) awscdk.App {
 // newStacks adds the home stack and one for each other source region.
 func newStacks(app constructs.Construct, settings Settings, config rule.Config) error {
 	var errs []error
-	for _, function := range []string{"replicate", "provision"} {
-		bootstrap := filepath.Join(settings.Dist, goarch(settings.Local), function, "bootstrap")
+	for _, function := range []string{"replicate", "schedule", "reconcile", "admin", "provision"} {
+		bootstrap := filepath.Join(settings.code(function), "bootstrap")
 		if _, err := os.Stat(bootstrap); err != nil {
 			errs = append(errs, fmt.Errorf("%w: run `make build`", err))
 		}

@@ -41,7 +41,7 @@ var (
 		"kms-keys":    "arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0000-0000-0000-000000000000",
 	}}
 	local = &deployment{name: "local", config: file("testdata/everything.yaml"), settings: map[string]string{"local": "true"}}
-	many  = &deployment{name: "many", config: manyPairs(60)}
+	many  = &deployment{name: "many", config: manyPairs(60), settings: map[string]string{"api-log-role": "false"}}
 	idle  = &deployment{name: "idle", config: "storage:\n  buckets:\n    releases: {}\n  replication:\n    rules: []\n"}
 
 	deployments = []*deployment{everything, local, many, idle}
@@ -143,7 +143,7 @@ var scratch = func() func(t *testing.T) string {
 				t.Fatal(err)
 			}
 			for _, arch := range []string{"arm64", "amd64"} {
-				for _, function := range []string{"replicate", "provision"} {
+				for _, function := range []string{"replicate", "schedule", "reconcile", "admin", "provision"} {
 					path := filepath.Join(dir, "dist", arch, function)
 					if err := os.MkdirAll(path, 0o755); err != nil {
 						t.Fatal(err)

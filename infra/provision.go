@@ -14,7 +14,6 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
-	variables "bucket-replicator/shared/config"
 	"bucket-replicator/shared/rule"
 )
 
@@ -35,18 +34,12 @@ func newProvision(scope constructs.Construct, id string, settings Settings, conf
 	}
 	// The buckets whose notifications the stack does not own.
 	adopted := slices.DeleteFunc(slices.Clone(t.Buckets), func(b bucket) bool { return b.Create || !b.isSource() })
-	function := newFunction(scope, id, functionProps{
+	function := newFunction(scope, id, settings, tables, functionProps{
 		Description: "Deploys the configuration: rules into the table, EventBridge on",
 		Code:        code,
 		Timeout:     provisionTimeout,
 		Memory:      256,
-		Local:       settings.Local,
-		Environment: map[string]*string{
-			variables.RulesTable:       tables.Rules.TableName(),
-			variables.MetricsNamespace: jsii.String(settings.metricsNamespace()),
-			variables.LogLevel:         jsii.String(settings.LogLevel),
-		},
-		Policy: provisionAccess(*awscdk.Stack_Of(scope).Partition(), adopted),
+		Policy:      provisionAccess(*awscdk.Stack_Of(scope).Partition(), adopted),
 	})
 	allowTable(function, tables.Rules, "GetItem", "Scan", "PutItem", "UpdateItem", "DeleteItem")
 
@@ -73,7 +66,7 @@ func newProvision(scope constructs.Construct, id string, settings Settings, conf
 // synthesis's own output directory and returns where.
 func stageProvision(outdir string, settings Settings, config []byte) (string, error) {
 	dir := filepath.Join(outdir, ".provision")
-	binary, err := os.ReadFile(filepath.Join(settings.Dist, goarch(settings.Local), "provision", "bootstrap"))
+	binary, err := os.ReadFile(filepath.Join(settings.code("provision"), "bootstrap"))
 	if err == nil {
 		err = errors.Join(
 			os.MkdirAll(dir, 0o755),

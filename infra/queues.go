@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
@@ -8,40 +10,37 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-const (
-	// replicateTimeout leaves room for a copy of 5 GiB, the largest that S3
-	// makes in one request.
-	replicateTimeout = 120 // seconds
-	// eventsVisibility is the least that Lambda asks of a queue:
-	// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
-	eventsVisibility = 6 * replicateTimeout
-	// maxReceives is how often a message is tried. On the last try the
-	// function records the failure and finishes the message, so the dead
-	// letters are only what cannot be decoded or crashes.
-	maxReceives = 6
-)
+// maxReceives is how often a message is tried. The event function records the
+// failure of an object on the last try and finishes the message, and a worker of
+// a run leaves its shard to the next ticket, so the dead letters are only what
+// cannot be decoded or crashes.
+const maxReceives = 6
 
-// eventQueues carry S3's events to the event function.
-type eventQueues struct {
-	construct           constructs.Construct
-	Events, DeadLetters awssqs.Queue
+// workQueue is a queue that a function works off, and its dead letters.
+type workQueue struct {
+	construct          constructs.Construct
+	Queue, DeadLetters awssqs.Queue
+	Visibility         float64 // seconds for which a message is hidden while it is worked on
 }
 
-func newEventQueues(scope constructs.Construct, id string, settings Settings) eventQueues {
-	this := eventQueues{construct: constructs.NewConstruct(scope, jsii.String(id))}
-	name := settings.StackName + "-events"
+// newWorkQueue makes a queue for a function with this timeout in seconds. Its
+// visibility timeout is six of them, the least that Lambda asks for:
+// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+func newWorkQueue(scope constructs.Construct, id, name string, settings Settings, timeout float64) workQueue {
+	this := workQueue{construct: constructs.NewConstruct(scope, jsii.String(id)), Visibility: 6 * timeout}
+	queueName := settings.StackName + "-" + strings.ToLower(name)
 	// By its name and not by reference, or the two queues would wait for each
 	// other.
-	events := awssqs.Queue_FromQueueArn(this.construct, jsii.String("EventsByName"),
-		awscdk.Stack_Of(this.construct).FormatArn(&awscdk.ArnComponents{Service: jsii.String("sqs"), Resource: jsii.String(name)}))
-	this.DeadLetters = newDeadLetterQueue(this.construct, "DeadLetters", name+"-dead-letters", settings.Local,
+	byName := awssqs.Queue_FromQueueArn(this.construct, jsii.String(name+"ByName"),
+		awscdk.Stack_Of(this.construct).FormatArn(&awscdk.ArnComponents{Service: jsii.String("sqs"), Resource: jsii.String(queueName)}))
+	this.DeadLetters = newDeadLetterQueue(this.construct, "DeadLetters", queueName+"-dead-letters", settings.Local,
 		&awssqs.RedriveAllowPolicy{
 			RedrivePermission: awssqs.RedrivePermission_BY_QUEUE,
-			SourceQueues:      &[]awssqs.IQueue{events},
+			SourceQueues:      &[]awssqs.IQueue{byName},
 		})
-	this.Events = awssqs.NewQueue(this.construct, jsii.String("Events"), &awssqs.QueueProps{
-		QueueName:         jsii.String(name),
-		VisibilityTimeout: awscdk.Duration_Seconds(jsii.Number(eventsVisibility)),
+	this.Queue = awssqs.NewQueue(this.construct, jsii.String(name), &awssqs.QueueProps{
+		QueueName:         jsii.String(queueName),
+		VisibilityTimeout: awscdk.Duration_Seconds(jsii.Number(this.Visibility)),
 		RetentionPeriod:   awscdk.Duration_Days(jsii.Number(14)),
 		Encryption:        awssqs.QueueEncryption_SQS_MANAGED,
 		EnforceSSL:        jsii.Bool(!settings.Local),

@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
-	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
@@ -14,41 +12,34 @@ import (
 	variables "bucket-replicator/shared/config"
 )
 
+// replicateTimeout leaves room for a copy of 5 GiB, the largest that S3 makes in
+// one request.
+const replicateTimeout = 120 // seconds
+
 // newReplicate makes the event function: one message, one object, one
 // conditional copy or delete.
-func newReplicate(scope constructs.Construct, id string, settings Settings, t topology, tables tables, queues eventQueues) awslambda.Function {
-	stack := awscdk.Stack_Of(scope)
-	function := newFunction(scope, id, functionProps{
+func newReplicate(scope constructs.Construct, id string, settings Settings, t topology, tables tables, events workQueue) awslambda.Function {
+	function := newFunction(scope, id, settings, tables, functionProps{
 		Description: "Replicates the object that an S3 event points at",
-		Code:        filepath.Join(settings.Dist, goarch(settings.Local), "replicate"),
+		Code:        settings.code("replicate"),
 		Timeout:     replicateTimeout,
 		Memory:      512,
-		Local:       settings.Local,
 		PutsBack:    true,
 		Environment: map[string]*string{
-			variables.RulesTable:        tables.Rules.TableName(),
 			variables.ProvenanceTable:   tables.Provenance.TableName(),
 			variables.RunsTable:         tables.Runs.TableName(),
-			variables.EventsQueueURL:    queues.Events.QueueUrl(),
+			variables.EventsQueueURL:    events.Queue.QueueUrl(),
 			variables.MaxReceives:       jsii.String(fmt.Sprint(maxReceives)),
-			variables.VisibilityTimeout: jsii.String(fmt.Sprint(eventsVisibility)),
-			variables.MetricsNamespace:  jsii.String(settings.metricsNamespace()),
-			variables.LogLevel:          jsii.String(settings.LogLevel),
+			variables.VisibilityTimeout: jsii.String(fmt.Sprint(events.Visibility)),
 		},
-		Policy: slices.Concat(
-			replicateAccess(*stack.Partition(), t),
-			keyAccess(stack, slices.Concat(t.Keys, settings.KMSKeys)),
-		),
+		Policy: objectAccess(awscdk.Stack_Of(scope), settings, t),
 	})
-	if settings.Local {
-		// The local cloud's S3 ignores destination conditions on CopyObject.
-		function.AddEnvironment(jsii.String(variables.EmulatedConditions), jsii.String("copy"), nil)
-	}
+	emulateConditions(function, settings)
 	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan")
 	allowTable(function, tables.Provenance, "BatchGetItem", "PutItem", "DeleteItem")
 	allowTable(function, tables.Runs, "UpdateItem")
-	queues.Events.GrantSendMessages(function)
-	function.AddEventSource(awslambdaeventsources.NewSqsEventSource(queues.Events, &awslambdaeventsources.SqsEventSourceProps{
+	events.Queue.GrantSendMessages(function)
+	function.AddEventSource(awslambdaeventsources.NewSqsEventSource(events.Queue, &awslambdaeventsources.SqsEventSourceProps{
 		BatchSize:               jsii.Number(10),
 		MaxConcurrency:          jsii.Number(settings.MaxConcurrency),
 		ReportBatchItemFailures: jsii.Bool(true),

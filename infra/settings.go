@@ -45,6 +45,15 @@ type Settings struct {
 	// at a time, 2 to 1,000, and with it the load on the buckets and the
 	// share of the account's Lambda concurrency. Default 50.
 	MaxConcurrency int
+	// SweepConcurrency (`sweep-concurrency`) bounds how many workers of full
+	// reconciles run at a time, 2 to 1,000, over all rules, and with it the
+	// load that they put on the buckets beside the events'. Default 50.
+	SweepConcurrency int
+	// APILogRole (`api-log-role`) lets the stack set the role with which API
+	// Gateway writes logs: a setting that an account has once per region, and
+	// that access logs need. Choose false where somebody else has set it.
+	// Default true.
+	APILogRole bool
 	// LogLevel (`log-level`) of the functions: debug, info, warn, error.
 	// Default info.
 	LogLevel string
@@ -71,22 +80,35 @@ func readSettings(context, env func(string) string) (Settings, error) {
 		return fallback
 	}
 
-	s := Settings{
-		ConfigFile: value("config", "replication.yaml"),
-		StackName:  value("stack", "bucket-replicator"),
-		Region:     value("region", env("CDK_DEFAULT_REGION")),
-		Account:    env("CDK_DEFAULT_ACCOUNT"),
-		AlarmEmail: value("alarm-email", ""),
-		LogLevel:   value("log-level", "info"),
-		Dist:       value("dist", "../dist"),
-	}
 	var errs []error
-	var err error
-	if s.Local, err = strconv.ParseBool(value("local", "false")); err != nil {
-		errs = append(errs, fmt.Errorf("local: %q is neither true nor false", value("local", "")))
+	boolean := func(name, fallback string) bool {
+		b, err := strconv.ParseBool(value(name, fallback))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %q is neither true nor false", name, value(name, "")))
+		}
+		return b
 	}
-	if s.MaxConcurrency, err = strconv.Atoi(value("max-concurrency", "50")); err != nil || s.MaxConcurrency < 2 || s.MaxConcurrency > 1000 {
-		errs = append(errs, fmt.Errorf("max-concurrency: %q is not a number from 2 to 1000", value("max-concurrency", "")))
+	// An event source's bounds:
+	// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+	concurrency := func(name string) int {
+		n, err := strconv.Atoi(value(name, "50"))
+		if err != nil || n < 2 || n > 1000 {
+			errs = append(errs, fmt.Errorf("%s: %q is not a number from 2 to 1000", name, value(name, "")))
+		}
+		return n
+	}
+	s := Settings{
+		ConfigFile:       value("config", "replication.yaml"),
+		Local:            boolean("local", "false"),
+		StackName:        value("stack", "bucket-replicator"),
+		Region:           value("region", env("CDK_DEFAULT_REGION")),
+		Account:          env("CDK_DEFAULT_ACCOUNT"),
+		AlarmEmail:       value("alarm-email", ""),
+		MaxConcurrency:   concurrency("max-concurrency"),
+		SweepConcurrency: concurrency("sweep-concurrency"),
+		APILogRole:       boolean("api-log-role", "true"),
+		LogLevel:         value("log-level", "info"),
+		Dist:             value("dist", "../dist"),
 	}
 	if !stackNameSyntax.MatchString(s.StackName) {
 		errs = append(errs, fmt.Errorf("stack: %q is not a stack name of up to 40 letters, digits and hyphens", s.StackName))

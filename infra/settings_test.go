@@ -15,14 +15,14 @@ func TestSettingsComeFromContextThenEnvironmentThenDefault(t *testing.T) {
 		lookup(map[string]string{"config": "/etc/mine.yaml", "kms-keys": "arn:aws:kms:eu-west-1:111122223333:key/a, arn:aws:kms:eu-west-1:111122223333:key/mrk-b"}),
 		lookup(map[string]string{
 			"CDK_DEFAULT_REGION": "eu-west-1", "CDK_DEFAULT_ACCOUNT": account,
-			"REPLICATOR_CONFIG": "other.yaml", "REPLICATOR_MAX_CONCURRENCY": "7", "REPLICATOR_LOCAL": "true",
+			"REPLICATOR_CONFIG": "other.yaml", "REPLICATOR_MAX_CONCURRENCY": "7", "REPLICATOR_SWEEP_CONCURRENCY": "9", "REPLICATOR_LOCAL": "true",
 		}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Settings{
 		ConfigFile: "/etc/mine.yaml", Local: true, StackName: "bucket-replicator",
-		Region: "eu-west-1", Account: account, MaxConcurrency: 7, LogLevel: "info", Dist: "../dist",
+		Region: "eu-west-1", Account: account, MaxConcurrency: 7, SweepConcurrency: 9, APILogRole: true, LogLevel: "info", Dist: "../dist",
 		KMSKeys: []string{"arn:aws:kms:eu-west-1:111122223333:key/a", "arn:aws:kms:eu-west-1:111122223333:key/mrk-b"},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -32,13 +32,13 @@ func TestSettingsComeFromContextThenEnvironmentThenDefault(t *testing.T) {
 
 func TestEveryWrongSettingIsNamedAtOnce(t *testing.T) {
 	_, err := readSettings(lookup(map[string]string{
-		"local": "perhaps", "stack": "no spaces", "log-level": "loud", "max-concurrency": "1", "kms-keys": "alias/mine",
+		"local": "perhaps", "stack": "no spaces", "log-level": "loud", "max-concurrency": "1", "sweep-concurrency": "1001", "api-log-role": "mine", "kms-keys": "alias/mine",
 	}), lookup(nil))
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
-		`local: "perhaps"`, `stack: "no spaces"`, `log-level: "loud"`, `max-concurrency: "1"`, `kms-keys: "alias/mine"`, "region: ",
+		`local: "perhaps"`, `stack: "no spaces"`, `log-level: "loud"`, `max-concurrency: "1"`, `sweep-concurrency: "1001"`, `api-log-role: "mine"`, `kms-keys: "alias/mine"`, "region: ",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not name %s", err, want)

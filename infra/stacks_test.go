@@ -22,7 +22,7 @@ func TestEveryQueueHasDeadLettersOrHoldsThem(t *testing.T) {
 				holders[text(target)] = true
 			}
 		}
-		for _, id := range stack.of("AWS::Events::Rule") {
+		for _, id := range stack.eventRules() {
 			for _, target := range list(stack.Resources[id].Properties["Targets"]) {
 				holder := at(target, "DeadLetterConfig", "Arn")
 				if holder == nil {
@@ -72,21 +72,56 @@ func TestQueuesOutlastSixTimeoutsOfTheirFunction(t *testing.T) {
 	})
 }
 
-func TestTheEventFunctionsEnvironmentIsWhatItReads(t *testing.T) {
+// environment is what a function is told. The URL of a queue is
+// https://sqs.example/ and its logical id, a table's name "${LogicalID}".
+func (t template) environment(test *testing.T, functionPrefix string) func(name string) string {
+	test.Helper()
+	_, function := t.the(test, "AWS::Lambda::Function", functionPrefix)
+	variables := at(function.Properties, "Environment", "Variables")
+	return func(name string) string {
+		value := at(variables, name)
+		if value == nil {
+			return ""
+		}
+		id := strings.Trim(text(value), "${}")
+		if t.Resources[id].Type == "AWS::SQS::Queue" {
+			return "https://sqs.example/" + id
+		}
+		return text(value)
+	}
+}
+
+func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 	for _, d := range deployments {
 		stack := d.home(t)
-		queueID, queue := stack.the(t, "AWS::SQS::Queue", "QueuesEvents")
-		_, function := stack.the(t, "AWS::Lambda::Function", "Replicate")
-		variables := at(function.Properties, "Environment", "Variables")
-		environment, err := config.ReadReplicate(func(name string) string {
-			value := at(variables, name)
-			if value == nil {
-				return ""
-			}
-			return strings.Replace(text(value), "${"+queueID+"}", "https://sqs.example/"+queueID, 1)
-		})
+		eventsID, queue := stack.the(t, "AWS::SQS::Queue", "QueuesEvents")
+		shardsID, _ := stack.the(t, "AWS::SQS::Queue", "ShardQueuesShards")
+		events, shards := "https://sqs.example/"+eventsID, "https://sqs.example/"+shardsID
+
+		environment, err := config.ReadReplicate(stack.environment(t, "Replicate"))
 		if err != nil {
 			t.Fatalf("%s: %v", d.name, err)
+		}
+		reconcile, err := config.ReadReconcile(stack.environment(t, "Reconcile"))
+		if err != nil {
+			t.Fatalf("%s: %v", d.name, err)
+		}
+		schedule, err := config.ReadSchedule(stack.environment(t, "Schedule"))
+		if err != nil {
+			t.Fatalf("%s: %v", d.name, err)
+		}
+		if environment.EventsQueueURL != events || schedule.EventsQueueURL != events {
+			t.Errorf("%s: events go to %s and %s, want %s", d.name, environment.EventsQueueURL, schedule.EventsQueueURL, events)
+		}
+		if reconcile.ShardsQueueURL != shards || schedule.ShardsQueueURL != shards {
+			t.Errorf("%s: tickets go to %s and %s, want %s", d.name, reconcile.ShardsQueueURL, schedule.ShardsQueueURL, shards)
+		}
+		_, source := stack.the(t, "AWS::Lambda::EventSourceMapping", "Reconcile")
+		if want := at(source.Properties, "ScalingConfig", "MaximumConcurrency"); float64(reconcile.SweepConcurrency) != want {
+			t.Errorf("%s: a worker believes in %d of its kind, there may be %v", d.name, reconcile.SweepConcurrency, want)
+		}
+		if reconcile.VisibilityTimeout != environment.VisibilityTimeout || reconcile.Emulated != environment.Emulated {
+			t.Errorf("%s: events and runs go by other rules: %+v, %+v", d.name, environment, reconcile)
 		}
 		if want := at(queue.Properties, "RedrivePolicy", "maxReceiveCount"); float64(environment.MaxReceives) != want {
 			t.Errorf("%s: the function counts to %d receives, the queue to %v", d.name, environment.MaxReceives, want)
@@ -99,6 +134,8 @@ func TestTheEventFunctionsEnvironmentIsWhatItReads(t *testing.T) {
 		}
 		for name, table := range map[string]string{
 			environment.RulesTable: "TablesRules", environment.ProvenanceTable: "TablesProvenance", environment.RunsTable: "TablesRuns",
+			reconcile.RulesTable: "TablesRules", reconcile.ProvenanceTable: "TablesProvenance", reconcile.RunsTable: "TablesRuns",
+			schedule.RulesTable: "TablesRules", schedule.RunsTable: "TablesRuns",
 		} {
 			if id, _ := stack.the(t, "AWS::DynamoDB::Table", table); name != "${"+id+"}" {
 				t.Errorf("%s: %s for %s", d.name, name, id)
@@ -118,6 +155,9 @@ func TestNoStatementAllowsEveryActionOrResource(t *testing.T) {
 		}
 		// AWS's own policies do, and a role that CDK makes by itself gets one.
 		for id, r := range stack.Resources {
+			if stack.isAccountsLogRole(id) {
+				continue // it is not this stack's APIs' alone
+			}
 			if arns := texts(r.Properties["ManagedPolicyArns"]); slices.ContainsFunc(arns, func(arn string) bool { return strings.Contains(arn, ":aws:policy/") }) {
 				t.Errorf("%s has the managed policies %v", id, arns)
 			}
@@ -128,7 +168,7 @@ func TestNoStatementAllowsEveryActionOrResource(t *testing.T) {
 func TestQueuesTakeEventsOfOurRulesOnly(t *testing.T) {
 	each(t, func(t *testing.T, d *deployment, stack template) {
 		rules := map[string]bool{}
-		for _, id := range stack.of("AWS::Events::Rule") {
+		for _, id := range stack.eventRules() {
 			rules["${"+id+"}"] = true
 		}
 		for _, p := range stack.policies() {
@@ -192,7 +232,9 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 	for _, source := range []string{"releases", "frankfurt-logs", "plain"} { // the stack owns fresh
 		wantProvision[source] = []string{"GetBucketNotification", "PutBucketNotification"}
 	}
-	for function, want := range map[string]map[string][]string{"Replicate": wantReplicate, "Provision": wantProvision} {
+	for function, want := range map[string]map[string][]string{
+		"Replicate": wantReplicate, "Reconcile": wantReplicate, "Provision": wantProvision, "Schedule": nil, "Admin": nil,
+	} {
 		got := onBuckets(stack.allowed(t, function))
 		for bucket := range maps.Keys(merged(got, want)) {
 			if !slices.Equal(got[bucket], want[bucket]) {
@@ -233,7 +275,10 @@ func merged(a, b map[string][]string) map[string][]string {
 func TestLambdaMayReadTheEventsAndWriteTheLogs(t *testing.T) {
 	stack := everything.home(t)
 	for function, actions := range map[string][]string{
-		"Replicate": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "logs:CreateLogStream", "logs:PutLogEvents"},
+		"Replicate": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "logs:CreateLogStream", "logs:PutLogEvents"},
+		"Reconcile": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "logs:CreateLogStream", "logs:PutLogEvents"},
+		"Schedule":  {"logs:CreateLogStream", "logs:PutLogEvents"},
+		"Admin":     {"logs:CreateLogStream", "logs:PutLogEvents"},
 		"Provision": {"logs:CreateLogStream", "logs:PutLogEvents"},
 	} {
 		allowed := stack.allowed(t, function)
@@ -247,14 +292,15 @@ func TestLambdaMayReadTheEventsAndWriteTheLogs(t *testing.T) {
 
 func TestKMSKeysAreUsedByS3Only(t *testing.T) {
 	stack := everything.home(t)
-	got := stack.allowed(t, "Replicate")["kms:GenerateDataKey"]
 	want := []string{
 		"arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0000-0000-0000-000000000000",
 		"arn:aws:kms:us-east-1:111122223333:key/*", // alias/replicas, by condition
 		"arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("keys %q, want %q", got, want)
+	for _, function := range []string{"Replicate", "Reconcile"} {
+		if got := stack.allowed(t, function)["kms:GenerateDataKey"]; !slices.Equal(got, want) {
+			t.Errorf("%s: keys %q, want %q", function, got, want)
+		}
 	}
 	for _, p := range stack.policies() {
 		for _, s := range statements(p.document) {
@@ -331,7 +377,7 @@ func TestEverySourceHasARuleInItsOwnRegion(t *testing.T) {
 		topology := newTopology(parse(t, d.config).Storage, "us-east-1")
 		listened := map[string][]string{} // bucket to stacks
 		for name, stack := range stacks {
-			for _, id := range stack.of("AWS::Events::Rule") {
+			for _, id := range stack.eventRules() {
 				pattern := stack.Resources[id].Properties["EventPattern"]
 				b, err := json.Marshal(pattern)
 				if err != nil {
@@ -448,9 +494,16 @@ func TestFunctionsRunOnARM64ExceptLocally(t *testing.T) {
 			}
 		}
 	})
-	_, replicate := everything.home(t).the(t, "AWS::Lambda::Function", "Replicate")
-	if replicate.Properties["RecursiveLoop"] != "Allow" {
-		t.Errorf("Lambda stops the event function as a loop when it puts messages back: %v", replicate.Properties["RecursiveLoop"])
+}
+
+func TestLambdaStopsNobodyWhoPutsMessagesBack(t *testing.T) {
+	for function, want := range map[string]string{
+		"Replicate": "Allow", "Reconcile": "Allow", "Schedule": "Terminate", "Admin": "Terminate", "Provision": "Terminate",
+	} {
+		_, f := everything.home(t).the(t, "AWS::Lambda::Function", function)
+		if got := f.Properties["RecursiveLoop"]; got != want {
+			t.Errorf("%s: a loop is %v, want %s", function, got, want)
+		}
 	}
 }
 
@@ -458,7 +511,8 @@ func TestEveryDocumentedAlarmExistsAndTellsTheTopic(t *testing.T) {
 	each(t, func(t *testing.T, d *deployment, stack template) {
 		want := []string{"UndeliveredEvents"}
 		if stack.name == "bucket-replicator" {
-			want = append(want, "EventsDeadLetters", "EventsOldestMessage", "ObjectsFailed", "ReplicateErrors", "ProvisionErrors")
+			want = append(want, "EventsDeadLetters", "EventsOldestMessage", "ShardsDeadLetters", "ObjectsFailed", "RunsFailed", "DeletesHeld",
+				"ReplicateErrors", "ReconcileErrors", "ScheduleErrors", "AdminErrors", "ProvisionErrors", "ScheduleSilent")
 		}
 		for _, name := range want {
 			stack.the(t, "AWS::CloudWatch::Alarm", "Alarms"+name)
@@ -469,8 +523,12 @@ func TestEveryDocumentedAlarmExistsAndTellsTheTopic(t *testing.T) {
 			if !slices.Equal(texts(p["AlarmActions"]), []string{"${" + topic + "}"}) {
 				t.Errorf("%s tells %v", id, p["AlarmActions"])
 			}
-			if text(p["AlarmDescription"]) == "" || p["TreatMissingData"] != "notBreaching" {
-				t.Errorf("%s does not say what to do, or rings when nothing happens", id)
+			missing := "notBreaching"
+			if strings.HasPrefix(id, "AlarmsScheduleSilent") {
+				missing = "breaching"
+			}
+			if text(p["AlarmDescription"]) == "" || p["TreatMissingData"] != missing {
+				t.Errorf("%s does not say what to do, or takes no data for %v, want %s", id, p["TreatMissingData"], missing)
 			}
 		}
 		if !slices.ContainsFunc(stack.policies(), func(p policy) bool {
@@ -562,7 +620,9 @@ func TestConfigurationIsDeployedAfterWhatItSwitchesOn(t *testing.T) {
 			"AWS::Events::Rule", "AWS::SQS::QueuePolicy", "AWS::Lambda::EventSourceMapping", "AWS::DynamoDB::Table", "AWS::S3::Bucket",
 		} {
 			for _, id := range stack.of(kind) {
-				if !slices.Contains(deployed.DependsOn, id) {
+				// Runs begin at a tick, before or after.
+				runs := slices.ContainsFunc([]string{"Schedule", "Reconcile", "ShardQueues"}, func(prefix string) bool { return strings.HasPrefix(id, prefix) })
+				if !runs && !slices.Contains(deployed.DependsOn, id) {
 					t.Errorf("%s: the configuration does not wait for %s", d.name, id)
 				}
 			}
@@ -582,5 +642,212 @@ func TestConfigurationIsDeployedAfterWhatItSwitchesOn(t *testing.T) {
 	}
 	if hash(a) == hash(b) {
 		t.Error("another configuration has the same hash: its deployment would do nothing")
+	}
+}
+
+func TestTheScheduleTicksAsOftenAsConfigured(t *testing.T) {
+	for _, d := range deployments {
+		stack := d.home(t)
+		tick := parse(t, d.config).Storage.Replication.TickInterval
+		_, ticks := stack.the(t, "AWS::Events::Rule", "ScheduleTicks")
+		want := map[rule.Duration]string{
+			rule.Duration(time.Minute):     "rate(1 minute)",
+			rule.Duration(5 * time.Minute): "rate(5 minutes)",
+		}[tick]
+		if got := ticks.Properties["ScheduleExpression"]; got != want {
+			t.Errorf("%s: a tick every %v, want %s: %s", d.name, got, tick, want)
+		}
+		id := function(t, stack, "Schedule")
+		targets := list(ticks.Properties["Targets"])
+		if len(targets) != 1 || text(at(targets[0], "Arn")) != "${"+id+"}" || at(targets[0], "RetryPolicy", "MaximumRetryAttempts") != 0.0 {
+			t.Errorf("%s: ticks go to %v", d.name, targets)
+		}
+		_, permission := stack.the(t, "AWS::Lambda::Permission", "Schedule")
+		ruleID, _ := stack.the(t, "AWS::Events::Rule", "ScheduleTicks")
+		if p := permission.Properties; text(p["FunctionName"]) != "${"+id+"}" || p["Principal"] != "events.amazonaws.com" || text(p["SourceArn"]) != "${"+ruleID+"}" {
+			t.Errorf("%s: the schedule may be called by %v", d.name, p)
+		}
+		_, async := stack.the(t, "AWS::Lambda::EventInvokeConfig", "Schedule")
+		if async.Properties["MaximumRetryAttempts"] != 0.0 {
+			t.Errorf("%s: a tick that failed is repeated: %v", d.name, async.Properties)
+		}
+		_, silent := stack.the(t, "AWS::CloudWatch::Alarm", "AlarmsScheduleSilent")
+		if p := silent.Properties; p["Period"] != time.Duration(tick).Seconds() || p["ComparisonOperator"] != "LessThanThreshold" {
+			t.Errorf("%s: silence is noticed by %v", d.name, p)
+		}
+	}
+}
+
+func TestEachTableIsReachableByExactlyWhoNeedsIt(t *testing.T) {
+	rulesRead := []string{"BatchGetItem", "GetItem", "Scan"}
+	life := []string{"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"} // of a run
+	want := map[string]map[string][]string{
+		"Replicate": {"Rules": rulesRead, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": {"UpdateItem"}},
+		"Reconcile": {"Rules": rulesRead, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": life},
+		"Schedule":  {"Rules": rulesRead, "Runs": life, "Runs/index/" + schema.Runs.Index.Name: {"Query"}},
+		"Admin":     {"Rules": {"GetItem", "Scan", "UpdateItem"}, "Runs": life},
+		"Provision": {"Rules": {"DeleteItem", "GetItem", "PutItem", "Scan", "UpdateItem"}},
+	}
+	stack := everything.home(t)
+	tables := map[string]string{}
+	for _, name := range []string{"Rules", "Provenance", "Runs"} {
+		id, _ := stack.the(t, "AWS::DynamoDB::Table", "Tables"+name)
+		tables["${"+id+"}"] = name
+	}
+	for function, want := range want {
+		got := map[string][]string{}
+		for action, resources := range stack.allowed(t, function) {
+			name, isDynamoDB := strings.CutPrefix(action, "dynamodb:")
+			if !isDynamoDB {
+				continue
+			}
+			for _, arn := range resources {
+				table, rest, _ := strings.Cut(arn, "}")
+				at := tables[table+"}"] + rest
+				got[at] = append(got[at], name)
+			}
+		}
+		for table := range merged(got, want) {
+			slices.Sort(got[table])
+			if !slices.Equal(got[table], want[table]) {
+				t.Errorf("%s on table %s: %q, want %q", function, table, got[table], want[table])
+			}
+		}
+	}
+}
+
+func TestEachQueueIsSentToByExactlyWhoNeedsIt(t *testing.T) {
+	stack := everything.home(t)
+	events, _ := stack.the(t, "AWS::SQS::Queue", "QueuesEvents")
+	shards, _ := stack.the(t, "AWS::SQS::Queue", "ShardQueuesShards")
+	for function, want := range map[string][]string{
+		"Replicate": {events}, "Reconcile": {shards}, "Schedule": {events, shards}, "Admin": {shards}, "Provision": {},
+	} {
+		got := stack.allowed(t, function)["sqs:SendMessage"]
+		for i := range want {
+			want[i] = "${" + want[i] + "}"
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s sends to %q, want %q", function, got, want)
+		}
+	}
+}
+
+func TestTheAPILetsNobodyInUnsigned(t *testing.T) {
+	for _, d := range deployments {
+		stack := d.home(t)
+		methods := stack.of("AWS::ApiGateway::Method")
+		if len(methods) != 1 {
+			t.Errorf("%s: %d methods, want the one that takes them all", d.name, len(methods))
+		}
+		for _, id := range methods {
+			p := stack.Resources[id].Properties
+			if p["AuthorizationType"] != "AWS_IAM" || p["HttpMethod"] != "ANY" {
+				t.Errorf("%s: %s takes %v by %v", d.name, id, p["HttpMethod"], p["AuthorizationType"])
+			}
+		}
+		_, proxy := stack.the(t, "AWS::ApiGateway::Resource", "Admin")
+		if proxy.Properties["PathPart"] != "{proxy+}" {
+			t.Errorf("%s: it answers at %v only", d.name, proxy.Properties["PathPart"])
+		}
+		// Nor does anybody get round it to the function.
+		api, resource := stack.the(t, "AWS::ApiGateway::RestApi", "Admin")
+		if got := texts(at(resource.Properties, "EndpointConfiguration", "Types")); !slices.Equal(got, []string{"REGIONAL"}) || resource.Properties["Policy"] != nil {
+			t.Errorf("%s: the API is at %q with the policy %v", d.name, got, resource.Properties["Policy"])
+		}
+		for _, id := range stack.of("AWS::Lambda::Permission") {
+			p := stack.Resources[id].Properties
+			if text(p["FunctionName"]) != "${"+function(t, stack, "Admin")+"}" {
+				continue
+			}
+			from := text(p["SourceArn"])
+			if p["Principal"] != "apigateway.amazonaws.com" || !strings.Contains(from, "${"+api+"}") || strings.Contains(from, "test-invoke") {
+				t.Errorf("%s: %s lets %v in from %s", d.name, id, p["Principal"], from)
+			}
+		}
+		if urls := stack.of("AWS::Lambda::Url"); len(urls) > 0 {
+			t.Errorf("%s: functions have URLs of their own: %q", d.name, urls)
+		}
+	}
+}
+
+func TestTheAPIIsThrottledAndLogged(t *testing.T) {
+	for _, d := range deployments {
+		stack := d.home(t)
+		_, stage := stack.the(t, "AWS::ApiGateway::Stage", "Admin")
+		p := stage.Properties
+		group, _ := stack.the(t, "AWS::Logs::LogGroup", "AdminAccessLog")
+		if to := text(at(p, "AccessLogSetting", "DestinationArn")); !strings.Contains(to, "${"+group+"}") {
+			t.Errorf("%s: requests are logged to %s, want %s", d.name, to, group)
+		}
+		if stack.Resources[group].Properties["RetentionInDays"] == nil {
+			t.Errorf("%s: the access log keeps everything", d.name)
+		}
+		var line map[string]string
+		if err := json.Unmarshal([]byte(text(at(p, "AccessLogSetting", "Format"))), &line); err != nil {
+			t.Errorf("%s: a line of the access log is no JSON: %v", d.name, err)
+		}
+		for field, want := range map[string]string{
+			"requestId": "requestId", "ip": "identity.sourceIp", "caller": "identity.userArn", "method": "httpMethod",
+			"path": "path", "status": "status", "latency": "responseLatency",
+		} {
+			if line[field] != "$context."+want {
+				t.Errorf("%s: the access log has %q for %s", d.name, line[field], field)
+			}
+		}
+		settings := list(p["MethodSettings"])
+		if len(settings) != 1 || at(settings[0], "HttpMethod") != "*" || at(settings[0], "ResourcePath") != "/*" ||
+			at(settings[0], "ThrottlingRateLimit") != 50.0 || at(settings[0], "ThrottlingBurstLimit") != 100.0 {
+			t.Errorf("%s: throttled by %v", d.name, settings)
+		}
+	}
+}
+
+// A stage with an access log is refused in an account that has no role for it.
+func TestTheAccountsLogRoleIsSetBeforeTheStageAndKept(t *testing.T) {
+	for _, d := range deployments {
+		stack := d.home(t)
+		accounts := stack.of("AWS::ApiGateway::Account")
+		if d == many { // api-log-role=false
+			if len(accounts) > 0 {
+				t.Errorf("%s sets what somebody else has set", d.name)
+			}
+			continue
+		}
+		_, stage := stack.the(t, "AWS::ApiGateway::Stage", "Admin")
+		for _, id := range accounts {
+			if !slices.Contains(stage.DependsOn, id) {
+				t.Errorf("%s: the stage does not wait for %s", d.name, id)
+			}
+			role := strings.Trim(text(stack.Resources[id].Properties["CloudWatchRoleArn"]), "${}")
+			if stack.Resources[role].DeletionPolicy != "Retain" || stack.Resources[id].DeletionPolicy != "Retain" {
+				t.Errorf("%s: the account is left with a role that is gone", d.name)
+			}
+		}
+		if len(accounts) != 1 {
+			t.Errorf("%s: %d settings of the account, want one", d.name, len(accounts))
+		}
+	}
+}
+
+func TestOutputsTellWhereTheAPIIs(t *testing.T) {
+	for _, d := range deployments {
+		stack := d.home(t)
+		api, _ := stack.the(t, "AWS::ApiGateway::RestApi", "Admin")
+		stage, _ := stack.the(t, "AWS::ApiGateway::Stage", "Admin")
+		for name, want := range map[string]string{
+			"AdminUrl":       "https://${" + api + "}.execute-api.us-east-1.${AWS::URLSuffix}/${" + stage + "}/_/api/admin",
+			"AdminApiId":     "${" + api + "}",
+			"AdminInvokeArn": "arn:aws:execute-api:us-east-1:" + account + ":${" + api + "}/live/*/*",
+		} {
+			if got := text(at(stack.Outputs[name], "Value")); got != want {
+				t.Errorf("%s: %s is %s, want %s", d.name, name, got, want)
+			}
+		}
+		for name := range stack.Outputs {
+			if strings.Contains(name, "Endpoint") {
+				t.Errorf("%s: %s leads to no route", d.name, name)
+			}
+		}
 	}
 }

@@ -62,13 +62,29 @@ func attribute(name string, of awsdynamodb.AttributeType) *awsdynamodb.Attribute
 	return &awsdynamodb.Attribute{Name: jsii.String(name), Type: of}
 }
 
-// allowTable allows DynamoDB actions on the items of a table.
+// allowTable allows DynamoDB actions on the items of a table. A transaction is
+// allowed by the actions of its parts.
 func allowTable(function awslambda.Function, table awsdynamodb.Table, actions ...string) {
-	for i, action := range actions {
-		actions[i] = "dynamodb:" + action
+	allowItems(function, table.TableArn(), actions...)
+}
+
+// allowRuns allows what the life of a run takes, from its start to its end.
+func allowRuns(function awslambda.Function, table awsdynamodb.Table) {
+	allowTable(function, table, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
+}
+
+// allowRetries allows to find the failures whose retry is due.
+func allowRetries(function awslambda.Function, table awsdynamodb.Table) {
+	allowItems(function, jsii.String(*table.TableArn()+"/index/"+schema.Runs.Index.Name), "Query")
+}
+
+func allowItems(function awslambda.Function, arn *string, actions ...string) {
+	var names []string
+	for _, action := range actions {
+		names = append(names, "dynamodb:"+action)
 	}
 	function.AddToRolePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Actions:   jsii.Strings(actions...),
-		Resources: &[]*string{table.TableArn()},
+		Actions:   jsii.Strings(names...),
+		Resources: &[]*string{arn},
 	}))
 }

@@ -59,6 +59,22 @@ func (t template) the(test *testing.T, kind, prefix string) (string, resource) {
 	return ids[0], t.Resources[ids[0]]
 }
 
+// eventRules are the EventBridge rules that take events of buckets; the others
+// are schedules.
+func (t template) eventRules() []string {
+	return slices.DeleteFunc(t.of("AWS::Events::Rule"), func(id string) bool {
+		return t.Resources[id].Properties["ScheduleExpression"] != nil
+	})
+}
+
+// isAccountsLogRole reports whether API Gateway writes the logs of all of the
+// account's APIs with this role.
+func (t template) isAccountsLogRole(id string) bool {
+	return slices.ContainsFunc(t.of("AWS::ApiGateway::Account"), func(account string) bool {
+		return text(t.Resources[account].Properties["CloudWatchRoleArn"]) == "${"+id+"}"
+	})
+}
+
 // at follows a path of members; nil where there is none.
 func at(v any, path ...string) any {
 	for _, name := range path {
