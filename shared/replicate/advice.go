@@ -1,11 +1,63 @@
 package replicate
 
+import (
+	"slices"
+	"time"
+
+	"bucket-replicator/shared/decide"
+	"bucket-replicator/shared/object"
+)
+
+const (
+	// retryTransient and retryPermanent are when a failure is tried again that
+	// may pass by itself, and one that somebody has to see to first.
+	retryTransient = 15 * time.Minute
+	retryPermanent = time.Hour
+)
+
+// FailureOf is what is recorded of an outcome that Failed at a time. Who met it
+// in a run adds which.
+func FailureOf(o Outcome, now time.Time) object.Failure {
+	code := object.CodeOf(o.Err)
+	f := object.Failure{
+		Rule: o.Rule, Source: o.Source, Dest: o.Dest, OccurredAt: now,
+		Code: code, Message: o.Err.Error(), Advice: advice(code),
+	}
+	switch {
+	case object.ClassOf(o.Err) != object.Permanent:
+		f.RetryAt = now.Add(retryTransient)
+	case !slices.Contains(beyondRetry, code):
+		f.RetryAt = now.Add(retryPermanent)
+	}
+	return f
+}
+
+// healthy reports whether what had failed has come to an end that is none. A
+// paused rule did not even look.
+func (o Outcome) healthy() bool {
+	switch o.Result {
+	case Copied, Deleted, Parked:
+		return true
+	case Skipped:
+		return o.Reason != decide.Paused
+	default:
+		return false
+	}
+}
+
 // advice says in one sentence what to do about a failure with this code.
 func advice(code string) string {
 	if a, ok := advices[code]; ok {
 		return a
 	}
-	return "Look the code up in the S3 documentation; the next full run tries again."
+	return "Look the code up in the S3 documentation; it is tried again by itself."
+}
+
+// beyondRetry are the codes of permanent failures that no retry mends: it takes
+// another object or other rules, which come with an event or a run of their own.
+var beyondRetry = []string{
+	"KeyTooLongError", "TooLargeForOneCopy", "CrossBackendCopy", "InvalidRequest",
+	"UnknownBackend", "CredentialsSecretUnsupported",
 }
 
 // advices by the codes of S3, KMS and our own.
@@ -21,6 +73,8 @@ var advices = map[string]string{
 	"KeyTooLongError":                      "Shorten the rule's destination prefix or the object's key: a key has at most 1,024 bytes.",
 	"TooLargeForOneCopy":                   "The object is larger than 5 GiB, which one copy cannot move: copy it by parts by hand until large objects are supported.",
 	"CrossBackendCopy":                     "Source and destination are on different endpoints, between which no server can copy: use buckets of one endpoint until streaming is supported.",
+	"UnknownBackend":                       "Name a backend of storage.backends in the bucket's configuration and deploy.",
+	"CredentialsSecretUnsupported":         "Use a backend without credentials_secret: such secrets are not supported yet.",
 	"InvalidRequest":                       "The object cannot be copied as it is: objects encrypted with a customer's key (SSE-C) are not replicated.",
 	"MethodNotAllowed":                     "The destination refuses this write: check its Object Lock and its policy.",
 	"ObjectLockConfigurationNotFoundError": "Switch Object Lock on for the destination bucket.",

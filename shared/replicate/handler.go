@@ -30,8 +30,6 @@ const (
 	maxDeferrals = 30
 	// undecodableBackoff hurries a message that no try can decode to the DLQ.
 	undecodableBackoff = time.Second
-	// retryAfter is when a recorded failure is tried again.
-	retryAfter = 15 * time.Minute
 )
 
 // Handler takes the batches of the events queue. A message is finished when
@@ -56,6 +54,7 @@ type Handler struct {
 type delivery struct {
 	event.Message
 	outcomes []Outcome
+	retry    bool  // it came because of a recorded failure
 	err      error // the message could not be worked on at all
 	bad      error // it cannot be decoded
 }
@@ -103,6 +102,7 @@ func (h *Handler) replicate(ctx context.Context, messages []event.Message) []*de
 				h.Metrics.Count(telemetry.EventsDropped, 1)
 				continue
 			}
+			d.retry = d.retry || c.Kind == object.Due
 			work = append(work, Work{Change: c, Message: m.ID, Delivery: m.Received, Patient: m.Deferrals > 0})
 			owner = append(owner, d)
 		}
@@ -154,7 +154,13 @@ func (h *Handler) settle(ctx context.Context, d *delivery) bool {
 		}
 		done = done && o.Result != Retried && o.Result != Crashed
 		deferred = deferred || o.Result == Deferred
-		h.report(ctx, d, o)
+		if d.retry {
+			o.Latency = 0 // the message is younger than what happened
+		}
+		Report(ctx, h.Log, h.Metrics, o, slog.String("message", d.ID), slog.Int("received", d.Received))
+		if d.retry && o.healthy() {
+			done = h.healed(ctx, d, o) && done
+		}
 	}
 	switch {
 	case !done:
@@ -171,19 +177,23 @@ func (h *Handler) settle(ctx context.Context, d *delivery) bool {
 // recordFailure keeps the failure where people find it. A failure that cannot
 // be recorded is not finished.
 func (h *Handler) recordFailure(ctx context.Context, o *Outcome) bool {
-	now := h.Now()
-	f := object.Failure{
-		Rule: o.Rule, Source: o.Source, Dest: o.Dest, OccurredAt: now,
-		Code: object.CodeOf(o.Err), Message: o.Err.Error(), Advice: advice(object.CodeOf(o.Err)),
-	}
-	if object.ClassOf(o.Err) != object.Permanent {
-		f.RetryAt = now.Add(retryAfter)
-	}
-	if err := h.Ledger.Fail(ctx, f); err != nil {
+	if err := h.Ledger.Fail(ctx, FailureOf(*o, h.Now())); err != nil {
 		o.Err = fmt.Errorf("%w (and the failure could not be recorded: %w)", o.Err, err)
 		return false
 	}
 	return true
+}
+
+// healed removes the failure that is none any more. Where that fails it is
+// tried again: by this message, and in the end by the next, for what is recorded
+// stays due.
+func (h *Handler) healed(ctx context.Context, d *delivery, o Outcome) bool {
+	err := h.Ledger.Healed(ctx, o.Rule, o.Source)
+	if err != nil {
+		h.Log.WarnContext(ctx, "heal", "rule", o.Rule, "bucket", o.Source.Bucket.String(), "key", o.Source.Key,
+			"message", d.ID, "error", err)
+	}
+	return err == nil || d.Received >= h.MaxReceives
 }
 
 // putBack sends the message again as a new one, for this is no try. The old one
@@ -215,41 +225,4 @@ func (h *Handler) backoff(received int) time.Duration {
 
 func doubled(first time.Duration, times int, most time.Duration) time.Duration {
 	return min(first<<min(max(times, 0), 20), most)
-}
-
-// report writes the log line and the metrics of one outcome.
-func (h *Handler) report(ctx context.Context, d *delivery, o Outcome) {
-	level := slog.LevelInfo
-	attrs := []slog.Attr{
-		slog.String("result", string(o.Result)),
-		slog.String("rule", o.Rule),
-		slog.String("bucket", o.Source.Bucket.String()),
-		slog.String("key", o.Source.Key),
-		slog.String("dest_bucket", o.Dest.Bucket.String()),
-		slog.String("dest_key", o.Dest.Key),
-	}
-	if o.Reason != "" {
-		attrs = append(attrs, slog.String("reason", string(o.Reason)))
-	}
-	switch o.Result {
-	case Copied:
-		h.Metrics.Count(telemetry.ObjectsCopied, 1, telemetry.Rule, o.Rule)
-		h.Metrics.Count(telemetry.BytesCopied, float64(o.Bytes), telemetry.Rule, o.Rule)
-		h.Metrics.Observe(telemetry.ReplicationLatency, o.Latency.Seconds(), telemetry.Rule, o.Rule)
-		attrs = append(attrs, slog.Int64("bytes", o.Bytes), slog.Float64("seconds", o.Latency.Seconds()))
-	case Deleted:
-		h.Metrics.Count(telemetry.ObjectsDeleted, 1, telemetry.Rule, o.Rule)
-	case Skipped, Parked:
-		h.Metrics.Count(telemetry.ObjectsSkipped, 1, telemetry.Rule, o.Rule, telemetry.Reason, string(o.Reason))
-	case Failed:
-		level = slog.LevelError
-		h.Metrics.Count(telemetry.ObjectsFailed, 1, telemetry.Rule, o.Rule, telemetry.Code, object.CodeOf(o.Err))
-	case Retried, Crashed:
-		level = slog.LevelWarn
-	}
-	if o.Err != nil {
-		attrs = append(attrs, slog.String("code", object.CodeOf(o.Err)), slog.String("error", o.Err.Error()))
-	}
-	attrs = append(attrs, slog.String("message", d.ID), slog.Int("received", d.Received))
-	h.Log.LogAttrs(ctx, level, "outcome", attrs...)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"bucket-replicator/shared/event"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/storetest"
@@ -74,19 +75,18 @@ func TestRuleThatDoesNotParseLosesNothing(t *testing.T) {
 	s.wantText("b", "k", "1")
 }
 
-func TestFailuresThatNobodyCanRetryAreRecordedAndFinished(t *testing.T) {
+func TestPermanentFailuresAreRecordedAndFinished(t *testing.T) {
 	denied := &object.Error{Class: object.Permanent, Op: "copy", Code: "AccessDenied", Err: errors.New("not authorized")}
 	for name, c := range map[string]struct {
-		rule  rule.Rule
-		deny  bool
-		want  string
-		codes []string
+		rule rule.Rule
+		deny bool
+		want string
+		wait time.Duration // to the retry; 0: there is none
 	}{
-		"the destination bucket does not exist": {copyRule("a", "missing"), false, "failed NoSuchBucket", []string{"NoSuchBucket"}},
-		"access is denied":                      {copyRule("a", "b"), true, "failed AccessDenied", []string{"AccessDenied"}},
+		"the destination bucket does not exist": {copyRule("a", "missing"), false, "NoSuchBucket", time.Hour},
+		"access is denied":                      {copyRule("a", "b"), true, "AccessDenied", time.Hour},
 		"the destination key is too long": {
-			copyRule("a", "b", func(r *rule.Rule) { r.Destination.Prefix = strings.Repeat("p", 1024) }), false,
-			"failed KeyTooLongError", []string{"KeyTooLongError"}},
+			copyRule("a", "b", func(r *rule.Rule) { r.Destination.Prefix = strings.Repeat("p", 1024) }), false, "KeyTooLongError", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, storetest.Traits{}, c.rule)
@@ -98,16 +98,147 @@ func TestFailuresThatNobodyCanRetryAreRecordedAndFinished(t *testing.T) {
 			}
 			s.put("a", "k", "1")
 			s.run()
-			s.wantResults(c.want)
-			var codes []string
-			for _, f := range s.ledger.AllFailures() {
-				codes = append(codes, f.Code)
-				if f.Advice == "" || f.Message == "" || !f.RetryAt.IsZero() || f.Source != s.at("a", "k") {
-					t.Errorf("failure %+v", f)
-				}
+			s.wantResults("failed " + c.want)
+			var retryAt time.Time
+			if c.wait > 0 {
+				retryAt = s.clock.Add(c.wait)
 			}
-			if !slices.Equal(codes, c.codes) || len(s.queue.Dead()) != 0 {
-				t.Errorf("recorded %q, %d dead letters", codes, len(s.queue.Dead()))
+			got := s.ledger.AllFailures()
+			if len(got) != 1 || got[0].Code != c.want || got[0].Source != s.at("a", "k") || !got[0].RetryAt.Equal(retryAt) ||
+				got[0].Advice == "" || got[0].Message == "" {
+				t.Errorf("recorded %+v, want one %s to be retried at %s", got, c.want, retryAt)
+			}
+			if len(s.queue.Dead()) != 0 {
+				t.Errorf("%d dead letters", len(s.queue.Dead()))
+			}
+		})
+	}
+}
+
+// failed is a stage where a copy of a/k to b failed and was recorded.
+func failed(t *testing.T, traits storetest.Traits, rules ...rule.Rule) *stage {
+	t.Helper()
+	s := newStage(t, traits, rules...)
+	s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {
+		if call.Op == "objects.copy" {
+			return storetest.FailBefore, &object.Error{Class: object.Permanent, Op: "copy", Code: "AccessDenied", Err: errors.New("not authorized")}
+		}
+		return storetest.None, nil
+	}
+	s.put("a", "k", "1")
+	s.run()
+	s.objects.Hook = nil
+	if got := s.ledger.AllFailures(); len(got) != 1 || got[0].Attempts != 1 {
+		t.Fatalf("recorded %+v", got)
+	}
+	s.results()
+	s.bill()
+	return s
+}
+
+func TestARetryThatComesToAGoodEndHealsTheFailure(t *testing.T) {
+	for name, c := range map[string]struct {
+		meanwhile func(*stage)
+		want      string
+		left      int // failures
+	}{
+		"whatever was in the way is gone": {func(*stage) {}, "copied missing", 0},
+		"it was copied by hand": {func(s *stage) {
+			s.put("b", "k", "1")
+			s.clock = s.clock.Add(visibility)
+		}, "skipped identical", 0},
+		"the source is gone too": {func(s *stage) { s.lose = true; s.remove("a", "k") }, "skipped gone", 0},
+		"it went to the archive": {func(s *stage) { s.lose = true; s.objects.Archive(s.at("a", "k")) }, "parked archived", 0},
+		"the rule is paused meanwhile": {func(s *stage) {
+			if err := s.ledger.SetPaused(ctx, "a-b", true); err != nil {
+				t.Fatal(err)
+			}
+		}, "skipped paused", 1},
+		"it fails again": {func(s *stage) {
+			s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {
+				return storetest.FailBefore, &object.Error{Class: object.Permanent, Op: "head", Code: "KMS.DisabledException", Err: errors.New("disabled")}
+			}
+		}, "failed KMS.DisabledException", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := failed(t, storetest.Traits{}, copyRule("a", "b", followDeletes))
+			c.meanwhile(s)
+			s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
+			s.run()
+			s.wantResults(c.want)
+			if got := s.ledger.AllFailures(); len(got) != c.left || c.left > 0 && strings.HasPrefix(c.want, "failed") && got[0].Attempts != 2 {
+				t.Errorf("recorded after the retry: %+v", got)
+			}
+			if s.queue.Len() != 0 || len(s.queue.Dead()) != 0 {
+				t.Error("the message was not finished")
+			}
+		})
+	}
+}
+
+func TestADeleteThatFailedIsMadeAndHealedByItsRetry(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b", followDeletes))
+	s.put("a", "k", "1")
+	s.run()
+	s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {
+		if call.Op == "objects.delete" {
+			return storetest.FailBefore, &object.Error{Class: object.Permanent, Op: "delete", Code: "AccessDenied", Err: errors.New("not authorized")}
+		}
+		return storetest.None, nil
+	}
+	s.remove("a", "k")
+	s.run()
+	s.objects.Hook = nil
+	s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
+	s.run()
+	s.wantResults("copied missing", "failed AccessDenied", "deleted removed")
+	s.wantText("b", "k", "-")
+	if got := s.ledger.AllFailures(); len(got) != 0 {
+		t.Errorf("recorded after the retry: %+v", got)
+	}
+}
+
+func TestARetryCostsALookAndOneMoreWrite(t *testing.T) {
+	s := failed(t, storetest.Traits{}, copyRule("a", "b"))
+	s.metrics.Reset()
+	s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
+	s.run()
+	if got, want := s.bill(), "map[ledger.healed:1 ledger.put:1 ledger.read:2 objects.copy:1 objects.head:2]"; got != want {
+		t.Errorf("requests %s, want %s", got, want)
+	}
+	if strings.Contains(s.metrics.String(), "ReplicationLatency") {
+		t.Error("it was taken for quick: its message is younger than the object")
+	}
+}
+
+func TestARetryThatCannotBeHealedComesBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		times int // that healing fails
+		tries int
+		left  int // failures
+	}{
+		"once":       {1, 2, 0},
+		"every time": {maxReceives, maxReceives, 1}, // what is recorded stays due
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := failed(t, storetest.Traits{}, copyRule("a", "b"))
+			times := c.times
+			s.ledger.Hook = func(call storetest.Call) (storetest.Fault, error) {
+				if call.Op == "ledger.healed" && times > 0 {
+					times--
+					return storetest.FailBefore, errors.New("throttled")
+				}
+				return storetest.None, nil
+			}
+			s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
+			s.run()
+			want := append([]string{"copied missing"}, slices.Repeat([]string{"skipped in_sync"}, c.tries-1)...)
+			s.wantResults(want...)
+			if got := s.ledger.AllFailures(); len(got) != c.left {
+				t.Errorf("recorded after the retry: %+v", got)
+			}
+			if len(s.queue.Dead()) != 0 {
+				t.Error("the retry is a dead letter, though the next one will come")
 			}
 		})
 	}

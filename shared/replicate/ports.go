@@ -43,8 +43,13 @@ type Ledger interface {
 	// Forget removes the item if it still has this revision; Premise
 	// otherwise. Nothing to remove is success.
 	Forget(ctx context.Context, at object.Ref, revision int64) error
+	// CountDeletes adds n to the deletes that events made for a rule in the
+	// hour that begins at hour, and answers the sum.
+	CountDeletes(ctx context.Context, rule string, hour time.Time, n int) (int64, error)
 	// Fail records f and counts its attempts.
 	Fail(ctx context.Context, f object.Failure) error
+	// Healed removes what is recorded of a rule and a source, if anything is.
+	Healed(ctx context.Context, rule string, source object.Ref) error
 }
 
 // Catalogs loads the rules, strongly consistent.
