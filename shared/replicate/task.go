@@ -46,6 +46,7 @@ type task struct {
 	wrote      Result             // what took effect so far; empty: nothing
 	why        decide.Reason      // of that
 	bytes      int64              // copied by that
+	counted    bool               // as a delete of this hour
 	unrecorded *object.Provenance // a copy of ours that the ledger did not take yet
 }
 
@@ -98,6 +99,13 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 			return t.outcome(Deferred, "")
 		case plan.Action == decide.Delete && t.sight != nil && !t.sight.deletes:
 			return t.outcome(Candidate, plan.Reason)
+		case plan.Action == decide.Delete && t.sight == nil:
+			if within, err := t.countDelete(ctx); err != nil {
+				return t.stopped(err)
+			} else if !within {
+				return t.skipped(decide.Held)
+			}
+			lost = t.act(ctx, in, plan)
 		default:
 			lost = t.act(ctx, in, plan)
 		}
@@ -244,6 +252,18 @@ func (t *task) recordingUnderWay(in decide.Input, plan decide.Plan) bool {
 	}
 	return t.unrecorded == nil && in.Dest.Presence == object.Present && !in.Base.Describes(in.Dest) &&
 		t.now().Sub(in.Dest.LastModified) < t.leaseTTL
+}
+
+// countDelete counts a delete that an event asks for, and reports whether it is
+// within what the rule allows in an hour. What is over it is left to the next
+// run, which has a limit of its own, and tells.
+func (t *task) countDelete(ctx context.Context) (bool, error) {
+	if t.counted {
+		return true, nil
+	}
+	n, err := t.ledger.CountDeletes(ctx, t.match.Rule.Name, t.now().Truncate(time.Hour), 1)
+	t.counted = err == nil
+	return n <= int64(t.match.Rule.MaxDeletes.Count), err
 }
 
 // act carries out the plan. Premise: look and decide again.
