@@ -170,17 +170,23 @@ func (l *Ledger) write(ctx context.Context, writes []types.TransactWriteItem) er
 	return nil
 }
 
+// conflictTries is how often a transaction may meet others, about ten seconds
+// long: the shards of a run that end together all write the run's item.
+const conflictTries = 12
+
 // transact waits its turn where another transaction writes one of the items;
-// the SDK takes that for final.
+// the SDK takes that for final. What the SDK itself repeats takes effect once:
+// it sends the same token again.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
 func (l *Ledger) transact(ctx context.Context, writes []types.TransactWriteItem) error {
 	for try := 0; ; try++ {
 		_, err := l.db.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 		var cancelled *types.TransactionCanceledException
-		if !errors.As(err, &cancelled) || try == len(waits) ||
+		if !errors.As(err, &cancelled) || try == conflictTries ||
 			!slices.ContainsFunc(cancelled.CancellationReasons, func(r types.CancellationReason) bool { return aws.ToString(r.Code) == "TransactionConflict" }) {
 			return err
 		}
-		if err := pause(ctx, waits[try]); err != nil {
+		if err := pause(ctx, waits[min(try, len(waits)-1)]); err != nil {
 			return err
 		}
 	}

@@ -1,12 +1,13 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"bucket-replicator/shared/ledger/schema"
@@ -15,22 +16,174 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"golang.org/x/sync/errgroup"
 )
 
 // failureRetention is how long a failure is kept after its last attempt.
 const failureRetention = 90 * 24 * time.Hour
 
-// FailureItem is the sort key under which the failure of a source key is kept.
-func FailureItem(sourceKey string) string {
-	sum := sha256.Sum256([]byte(sourceKey))
-	return schema.FailurePrefix + hex.EncodeToString(sum[:])
+// removers is how many failures are removed at the same time.
+const removers = 16
+
+// failureAttributes are what Fail writes, whether there is a value or not.
+var failureAttributes = []string{
+	schema.SourceBucket, schema.SourceKey, schema.DestBucket, schema.DestKey, schema.OccurredAt, schema.ExpiresAt,
+	schema.Code, schema.Message, schema.Advice, schema.FailureRun, schema.RetryAt,
 }
+
+func failureItem(f object.Failure) string { return schema.FailurePrefix + f.ID() }
 
 // Fail records f in place of the last failure of the same rule and source key,
 // and counts its attempts. An attempt whose first answer was lost may count
 // twice, which only brings its slower retry nearer.
 func (l *Ledger) Fail(ctx context.Context, f object.Failure) error {
-	values := item{
+	values := encodeFailure(f)
+	var e expression
+	e.setAll(values, failureAttributes)
+	e.add(schema.Attempts, 1)
+	_, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:                 aws.String(l.tables.Runs),
+		Key:                       runsKey(f.Rule, failureItem(f)),
+		UpdateExpression:          e.update(),
+		ExpressionAttributeNames:  e.names,
+		ExpressionAttributeValues: e.values,
+	})
+	return failureError("record", f, err)
+}
+
+// failureError classifies what DynamoDB answered about one failure.
+func failureError(op string, f object.Failure, err error) error {
+	if err == nil {
+		return nil
+	}
+	return classify(op+" failure of", f.Source, fmt.Errorf("rule %s: %w", f.Rule, err))
+}
+
+// Failures lists up to limit failures of a rule, newest first; 0: all. It reads
+// all there are, since no index has them in that order: Trim keeps them few.
+func (l *Ledger) Failures(ctx context.Context, ruleName string, limit int) ([]object.Failure, error) {
+	var key expression
+	key.is(schema.RunsRule, text(ruleName))
+	key.where("begins_with(%s, %s)", key.name(schema.RunsItem), key.value(text(schema.FailurePrefix)))
+	found, err := l.failures(ctx, ruleName, &dynamodb.QueryInput{TableName: aws.String(l.tables.Runs)}, key, 0)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(found, func(a, b object.Failure) int {
+		return cmp.Or(b.OccurredAt.Compare(a.OccurredAt), cmp.Compare(a.ID(), b.ID()))
+	})
+	if limit > 0 {
+		found = found[:min(len(found), limit)]
+	}
+	return found, nil
+}
+
+// Due lists up to limit failures of a rule whose RetryAt has come by now, the
+// longest due first; 0: all. It reads the index, which may be a moment behind:
+// Postpone tells.
+func (l *Ledger) Due(ctx context.Context, ruleName string, now time.Time, limit int) ([]object.Failure, error) {
+	var key expression
+	key.is(schema.Runs.Index.PartitionKey, text(ruleName))
+	key.where("%s <= %s", key.name(schema.Runs.Index.SortKey), key.value(millis(now)))
+	return l.failures(ctx, ruleName, &dynamodb.QueryInput{
+		TableName: aws.String(l.tables.Runs), IndexName: aws.String(schema.Runs.Index.Name),
+	}, key, limit)
+}
+
+func (l *Ledger) failures(ctx context.Context, ruleName string, in *dynamodb.QueryInput, key expression, limit int) ([]object.Failure, error) {
+	items, err := l.query(ctx, in, key, limit)
+	if err != nil {
+		return nil, l.runsError("list", ruleName, schema.FailurePrefix, err)
+	}
+	found := make([]object.Failure, len(items))
+	for n, i := range items {
+		if found[n], err = decodeFailure(i); err != nil {
+			return nil, l.runsError("list", ruleName, schema.FailurePrefix, err)
+		}
+	}
+	return found, nil
+}
+
+// Postpone has a failure tried again at another time, if it is still as f says:
+// Premise where it occurred again since, was postponed by somebody else, or is
+// gone. Of several who postpone the same f one does.
+func (l *Ledger) Postpone(ctx context.Context, f object.Failure, to time.Time) error {
+	before := encodeFailure(f)
+	var e expression
+	e.is(schema.OccurredAt, before[schema.OccurredAt])
+	e.is(schema.RetryAt, before[schema.RetryAt])
+	e.set(schema.RetryAt, millis(to))
+	// A transaction for its token: what the SDK repeats takes effect once.
+	err := l.transact(ctx, []types.TransactWriteItem{l.updateRuns(f.Rule, failureItem(f), e)})
+	return failureError("postpone", f, err)
+}
+
+// Healed removes the failure of one source, which replicated after all. Nothing
+// to remove is success.
+func (l *Ledger) Healed(ctx context.Context, ruleName string, source object.Ref) error {
+	f := object.Failure{Rule: ruleName, Source: source}
+	_, err := l.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: aws.String(l.tables.Runs),
+		Key:       runsKey(ruleName, failureItem(f)),
+	})
+	return failureError("remove", f, err)
+}
+
+// Heal removes the failures of a rule that occurred before a time. One that
+// occurs again meanwhile stays.
+func (l *Ledger) Heal(ctx context.Context, ruleName string, before time.Time) error {
+	all, err := l.Failures(ctx, ruleName, 0)
+	if err != nil {
+		return err
+	}
+	_, err = l.removeFailures(ctx, slices.DeleteFunc(all, func(f object.Failure) bool { return !f.OccurredAt.Before(before) }))
+	return err
+}
+
+// Trim removes all but the newest failures of a rule, and answers how many.
+func (l *Ledger) Trim(ctx context.Context, ruleName string, keep int) (int, error) {
+	all, err := l.Failures(ctx, ruleName, 0)
+	if err != nil {
+		return 0, err
+	}
+	return l.removeFailures(ctx, all[min(len(all), max(keep, 0)):])
+}
+
+// removeFailures removes those of the failures that have not occurred again since they
+// were read, several at a time, and answers how many.
+func (l *Ledger) removeFailures(ctx context.Context, failures []object.Failure) (int, error) {
+	var removed atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(removers)
+	for _, f := range failures {
+		g.Go(func() error {
+			var e expression
+			e.where("attribute_not_exists(%[1]s) OR %[1]s = %[2]s", e.name(schema.OccurredAt), e.value(millis(f.OccurredAt)))
+			_, err := l.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+				TableName:                 aws.String(l.tables.Runs),
+				Key:                       runsKey(f.Rule, failureItem(f)),
+				ConditionExpression:       e.condition(),
+				ExpressionAttributeNames:  e.names,
+				ExpressionAttributeValues: e.values,
+			})
+			var again *types.ConditionalCheckFailedException
+			if errors.As(err, &again) {
+				return nil
+			}
+			if err == nil {
+				removed.Add(1)
+			}
+			return failureError("remove", f, err)
+		})
+	}
+	err := g.Wait()
+	return int(removed.Load()), err
+}
+
+// encodeFailure is f's item without its key and its attempts, which the table
+// counts.
+func encodeFailure(f object.Failure) item {
+	i := item{
 		schema.SourceBucket: text(f.Source.Bucket.String()),
 		schema.SourceKey:    text(escape(f.Source.Key)),
 		schema.DestBucket:   text(f.Dest.Bucket.String()),
@@ -41,59 +194,9 @@ func (l *Ledger) Fail(ctx context.Context, f object.Failure) error {
 		schema.Message:      text(strings.ToValidUTF8(f.Message, "\uFFFD")),
 		schema.Advice:       text(f.Advice),
 	}
-	values.setTime(schema.RetryAt, f.RetryAt)
-	in := &dynamodb.UpdateItemInput{
-		TableName: aws.String(l.tables.Runs),
-		Key: map[string]types.AttributeValue{
-			schema.RunsRule: text(f.Rule),
-			schema.RunsItem: text(FailureItem(f.Source.Key)),
-		},
-		ExpressionAttributeNames:  map[string]string{"#" + schema.Attempts: schema.Attempts},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":one": integer(1)},
-	}
-	var set []string
-	for name, v := range values {
-		in.ExpressionAttributeNames["#"+name] = name
-		in.ExpressionAttributeValues[":"+name] = v
-		set = append(set, "#"+name+" = :"+name)
-	}
-	update := "ADD #" + schema.Attempts + " :one SET " + strings.Join(set, ", ")
-	if f.RetryAt.IsZero() {
-		in.ExpressionAttributeNames["#"+schema.RetryAt] = schema.RetryAt
-		update += " REMOVE #" + schema.RetryAt
-	}
-	in.UpdateExpression = aws.String(update)
-	if _, err := l.db.UpdateItem(ctx, in); err != nil {
-		return classify("record failure of", f.Source, fmt.Errorf("rule %s: %w", f.Rule, err))
-	}
-	return nil
-}
-
-// Failures lists what is recorded for a rule, in no useful order.
-func (l *Ledger) Failures(ctx context.Context, ruleName string) ([]object.Failure, error) {
-	pages := dynamodb.NewQueryPaginator(l.db, &dynamodb.QueryInput{
-		TableName:              aws.String(l.tables.Runs),
-		KeyConditionExpression: aws.String("#rule = :rule AND begins_with(#item, :failure)"),
-		ExpressionAttributeNames: map[string]string{
-			"#rule": schema.RunsRule, "#item": schema.RunsItem,
-		},
-		ExpressionAttributeValues: item{":rule": text(ruleName), ":failure": text(schema.FailurePrefix)},
-	})
-	var all []object.Failure
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, classify("list failures in", tableRef(l.tables.Runs), fmt.Errorf("rule %s: %w", ruleName, err))
-		}
-		for _, i := range page.Items {
-			f, err := decodeFailure(i)
-			if err != nil {
-				return nil, classify("list failures in", tableRef(l.tables.Runs), fmt.Errorf("rule %s: %w", ruleName, err))
-			}
-			all = append(all, f)
-		}
-	}
-	return all, nil
+	i.setNumber(schema.FailureRun, f.Run)
+	i.setTime(schema.RetryAt, f.RetryAt)
+	return i
 }
 
 func decodeFailure(i item) (object.Failure, error) {
@@ -106,17 +209,14 @@ func decodeFailure(i item) (object.Failure, error) {
 		Code:       r.text(schema.Code),
 		Message:    r.text(schema.Message),
 		Advice:     r.text(schema.Advice),
+		Run:        r.number(schema.FailureRun),
 		Attempts:   int(r.number(schema.Attempts)),
 		RetryAt:    r.time(schema.RetryAt),
 	}
-	return f, errors.Join(r.problems...)
+	return f, r.err()
 }
 
 // ref reads an address that is kept in two attributes.
 func (r *reader) ref(bucket, key string) object.Ref {
-	k, err := unescape(r.text(key))
-	if err != nil {
-		r.problem(key, err)
-	}
-	return object.Ref{Bucket: bucketOf(r.text(bucket)), Key: k}
+	return object.Ref{Bucket: bucketOf(r.text(bucket)), Key: r.key(key)}
 }

@@ -58,6 +58,38 @@ func (i item) setTime(name string, t time.Time) {
 	}
 }
 
+func (i item) setNumber(name string, n int64) {
+	if n != 0 {
+		i[name] = integer(n)
+	}
+}
+
+func (i item) setFlag(name string, set bool) {
+	if set {
+		i[name] = &types.AttributeValueMemberBOOL{Value: true}
+	}
+}
+
+func (i item) setKeys(name string, keys []string) {
+	if len(keys) > 0 {
+		list := make([]types.AttributeValue, len(keys))
+		for n, key := range keys {
+			list[n] = text(escape(key))
+		}
+		i[name] = &types.AttributeValueMemberL{Value: list}
+	}
+}
+
+func (i item) setCounts(name string, counts map[string]int64) {
+	if len(counts) > 0 {
+		m := make(map[string]types.AttributeValue, len(counts))
+		for what, n := range counts {
+			m[what] = integer(n)
+		}
+		i[name] = &types.AttributeValueMemberM{Value: m}
+	}
+}
+
 func (i item) setOrigin(names originNames, at object.Ref, o object.Origin) {
 	if o.Ref != (object.Ref{}) {
 		i.setText(names.bucket, o.Ref.Bucket.String())
@@ -79,6 +111,7 @@ func (i item) setOrigin(names originNames, at object.Ref, o object.Origin) {
 func encode(at object.Ref, p object.Provenance) item {
 	i := item{}
 	i.setText(schema.Rule, p.Rule)
+	i.setNumber(schema.Run, p.Run)
 	i.setText(schema.SourceETag, p.Source.ETag)
 	i.setTime(schema.SourceLastModified, p.Source.LastModified)
 	i.setText(schema.SourceVersionID, p.Source.VersionID)
@@ -88,9 +121,7 @@ func encode(at object.Ref, p object.Provenance) item {
 	i.setTime(schema.DestLastModified, p.Dest.LastModified)
 	i.setText(schema.DestVersionID, p.Dest.VersionID)
 	i.setOrigin(originOfFact, at, p.Origin)
-	if p.Expired {
-		i[schema.Expired] = &types.AttributeValueMemberBOOL{Value: true}
-	}
+	i.setFlag(schema.Expired, p.Expired)
 	i.setText(schema.PendingHolder, p.Pending.Holder)
 	i.setTime(schema.PendingSince, p.Pending.Since)
 	i.setText(schema.PendingETag, p.Pending.ETag)
@@ -107,6 +138,8 @@ type reader struct {
 func (r *reader) problem(name string, err error) {
 	r.problems = append(r.problems, fmt.Errorf("attribute %s: %w", name, err))
 }
+
+func (r *reader) err() error { return errors.Join(r.problems...) }
 
 var errType = errors.New("not of its type")
 
@@ -147,16 +180,56 @@ func (r *reader) flag(name string) bool {
 	return false
 }
 
+// key reads a key as escape made it a string.
+func (r *reader) key(name string) string {
+	key, err := unescape(r.text(name))
+	if err != nil {
+		r.problem(name, err)
+	}
+	return key
+}
+
+func (r *reader) keys(name string) []string {
+	var keys []string
+	switch v := r.item[name].(type) {
+	case nil:
+	case *types.AttributeValueMemberL:
+		for _, e := range v.Value {
+			one := reader{item: item{name: e}}
+			keys = append(keys, one.key(name))
+			r.problems = append(r.problems, one.problems...)
+		}
+	default:
+		r.problem(name, errType)
+	}
+	return keys
+}
+
+func (r *reader) counts(name string) map[string]int64 {
+	switch v := r.item[name].(type) {
+	case nil:
+	case *types.AttributeValueMemberM:
+		counts := make(map[string]int64, len(v.Value))
+		for what, n := range v.Value {
+			count, err := number(n)
+			if err != nil {
+				r.problem(name, err)
+			}
+			counts[what] = count
+		}
+		return counts
+	default:
+		r.problem(name, errType)
+	}
+	return nil
+}
+
 func (r *reader) origin(names originNames, at object.Ref) object.Origin {
 	o := object.Origin{LastModified: r.time(names.lastModified)}
 	if b := r.text(names.bucket); b != "" {
 		o.Ref = object.Ref{Bucket: bucketOf(b), Key: at.Key}
 		if r.item[names.key] != nil {
-			key, err := unescape(r.text(names.key))
-			if err != nil {
-				r.problem(names.key, err)
-			}
-			o.Ref.Key = key
+			o.Ref.Key = r.key(names.key)
 		}
 	}
 	switch v := r.item[names.chain].(type) {
@@ -189,6 +262,7 @@ func decode(at object.Ref, i item) (object.Provenance, error) {
 	p := object.Provenance{
 		Revision: r.number(schema.ItemRevision),
 		Rule:     r.text(schema.Rule),
+		Run:      r.number(schema.Run),
 		Source: object.Source{
 			ETag:         r.text(schema.SourceETag),
 			LastModified: r.time(schema.SourceLastModified),
@@ -210,7 +284,7 @@ func decode(at object.Ref, i item) (object.Provenance, error) {
 			Origin: r.origin(originOfPending, at),
 		},
 	}
-	if err := errors.Join(r.problems...); err != nil {
+	if err := r.err(); err != nil {
 		return object.Provenance{}, fmt.Errorf("item of %s: %w", at, err)
 	}
 	return p, nil

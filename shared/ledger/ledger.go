@@ -1,5 +1,5 @@
 // Package ledger keeps what the replicator knows in DynamoDB: the provenance of
-// every replica, the rules, and what failed. Conditions are evaluated by the
+// every replica, the rules, what failed, and the runs. Conditions are evaluated by the
 // table, in the same request as the write, and never by looking first.
 // Package schema says how the items look.
 package ledger
@@ -7,6 +7,8 @@ package ledger
 import (
 	"context"
 	"errors"
+	"math"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -43,7 +45,7 @@ func New(c aws.Config, t Tables) *Ledger {
 const batchLimit = 100
 
 // What the SDK does not try again, parts of a batch and conflicts of
-// transactions, is tried again after each of these.
+// transactions, is tried again after each of these, or up to half as long.
 var waits = []time.Duration{
 	25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond,
 	400 * time.Millisecond, 800 * time.Millisecond, 1600 * time.Millisecond,
@@ -141,11 +143,13 @@ func (l *Ledger) get(ctx context.Context, batch map[string]types.KeysAndAttribut
 	}
 }
 
+// pause waits for d or up to half as long, so that those who met at one item do
+// not all come back at once.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(d):
+	case <-time.After(d - rand.N(d/2)):
 		return nil
 	}
 }
@@ -169,6 +173,31 @@ func integer(n int64) types.AttributeValue {
 }
 
 func millis(t time.Time) types.AttributeValue { return integer(t.UnixMilli()) }
+
+// query asks for items until it has limit of them (0: all), or there are no
+// more.
+func (l *Ledger) query(ctx context.Context, in *dynamodb.QueryInput, key expression, limit int) ([]item, error) {
+	in.KeyConditionExpression = key.condition()
+	in.ExpressionAttributeNames = key.names
+	in.ExpressionAttributeValues = key.values
+	if limit > 0 {
+		in.Limit = aws.Int32(int32(min(limit, math.MaxInt32)))
+	}
+	var found []item
+	pages := dynamodb.NewQueryPaginator(l.db, in)
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range page.Items {
+			if found = append(found, i); len(found) == limit {
+				return found, nil
+			}
+		}
+	}
+	return found, nil
+}
 
 // number reads an integer attribute; 0 where there is none.
 func number(v types.AttributeValue) (int64, error) {

@@ -15,6 +15,7 @@ import (
 	"bucket-replicator/shared/ledger"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/replicate"
+	"bucket-replicator/shared/run"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -23,6 +24,7 @@ import (
 var (
 	_ replicate.Ledger   = (*ledger.Ledger)(nil)
 	_ replicate.Catalogs = (*ledger.Ledger)(nil)
+	_ run.Store          = (*ledger.Ledger)(nil)
 )
 
 var at = object.Ref{Bucket: object.Bucket{Backend: "aws", Name: "b"}, Key: "k"}

@@ -154,7 +154,7 @@ func failures(t *testing.T, l *ledger.Ledger) []object.Failure {
 	t.Helper()
 	var all []object.Failure
 	for _, name := range []string{"mirror", "second"} {
-		some, err := l.Failures(t.Context(), name)
+		some, err := l.Failures(t.Context(), name, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -140,7 +140,7 @@ func TestAPermanentFailureIsRecordedAndFinished(t *testing.T) {
 	s.put(t, source, text("x"))
 	s.told(t, "lost", source, "failed")
 	s.settles(t)
-	failures, err := s.ledger.Failures(t.Context(), "lost")
+	failures, err := s.ledger.Failures(t.Context(), "lost", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func TestARefusedWriteIsRecordedAndFinished(t *testing.T) {
 	s.put(t, source, text("x"))
 	s.told(t, "mirror", source, "failed")
 	s.settles(t)
-	failures, err := s.ledger.Failures(t.Context(), "mirror")
+	failures, err := s.ledger.Failures(t.Context(), "mirror", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,8 +65,9 @@ const (
 	// of the whole; no backend's name starts with "=".
 	Address = "at" // S, partition key
 
-	ItemRevision = "r" // N, counting up from a random start
-	Rule         = "w" // S, the rule that wrote
+	ItemRevision = "r"  // N, counting up from a random start
+	Rule         = "w"  // S, the rule that wrote
+	Run          = "wr" // N, its run that did; absent: an event did
 
 	SourceETag         = "se" // S
 	SourceLastModified = "st" // N
@@ -94,17 +95,29 @@ const (
 	PendingChain        = "pc" // L of S
 )
 
-// Attributes of the runs table.
+// Attributes of every item of the runs table. Numbers in sort keys have 20
+// digits, so that items sort by them.
 const (
-	RunsRule = "rule" // S, partition key
-	RunsItem = "item" // S, sort key
-
-	// FailurePrefix and the hexadecimal SHA-256 of the source key are the
-	// sort key of a failure: a key alone can fill one.
-	FailurePrefix = "failure#"
-
-	RetryAt   = "retry_at"   // N, Unix milliseconds; absent: nothing retries
+	RunsRule  = "rule"       // S, partition key
+	RunsItem  = "item"       // S, sort key
 	ExpiresAt = "expires_at" // N, Unix seconds
+)
+
+// Sort keys of the runs table.
+const (
+	JobItem     = "job"    // one per rule, kept for good
+	RunPrefix   = "run#"   // and the run's number
+	ShardPrefix = "shard#" // and the run's number, "#" and the shard's id
+	// FailurePrefix and object.Failure.ID are a failure's: a key alone can fill
+	// a sort key.
+	FailurePrefix = "failure#"
+	HourPrefix    = "hour#" // and the hour, as 2006-01-02T15:00:00Z
+)
+
+// Attributes of a failure.
+const (
+	// RetryAt is in no other kind of item: it is the index's sort key.
+	RetryAt = "retry_at" // N, Unix milliseconds; absent: nothing retries
 
 	SourceBucket = "source_bucket" // S, backend/bucket
 	SourceKey    = "source_key"    // S, as Address for keys that are not UTF-8
@@ -114,5 +127,68 @@ const (
 	Code         = "code"          // S
 	Message      = "message"       // S
 	Advice       = "advice"        // S
+	FailureRun   = "run"           // N, that met it; absent: an event did
 	Attempts     = "attempts"      // N, in a row
+)
+
+// Deletes is of an hour: what events of the rule deleted in it.
+const Deletes = "deletes" // N
+
+// Attributes of a job. As everywhere, a zero value has no attribute.
+const (
+	LastRun   = "last_run"   // N
+	ActiveRun = "active_run" // N
+	NextDue   = "next_due"   // N, Unix milliseconds
+	Retry     = "retry"      // BOOL, true or absent
+	Scope     = "scope"      // S; of a run, too
+)
+
+// Attributes of a run, beside its totals. Those that are marked are always
+// there, zero or not.
+const (
+	Trigger   = "trigger"    // S
+	Existing  = "existing"   // BOOL, true or absent
+	State     = "state"      // S, always
+	RunPhase  = "phase"      // N, always
+	Shards    = "shards"     // N, always
+	Open      = "open"       // N, always
+	StartedAt = "started_at" // N, Unix milliseconds
+	EndedAt   = "ended_at"   // N, Unix milliseconds
+	Expected  = "expected"   // N
+	Approved  = "approved"   // BOOL, true or absent
+	RunError  = "error"      // S
+)
+
+// Attributes of a shard, beside its totals. They are short because a shard is
+// written at every checkpoint. Keys are kept as Address for those that are not
+// UTF-8.
+const (
+	Children    = "n"  // N
+	After       = "a"  // S, of the range
+	Until       = "u"  // S, of the range
+	Phase       = "p"  // N, always there
+	Cursor      = "c"  // S
+	Ended       = "e"  // BOOL, true or absent
+	Intent      = "i"  // L of S, keys
+	ShardError  = "x"  // S
+	LeaseOwner  = "o"  // S
+	LeasedUntil = "ou" // N, Unix milliseconds
+	Fence       = "f"  // N, always there
+	Tries       = "t"  // N
+	SavedAt     = "sv" // N, Unix milliseconds
+	SentAt      = "st" // N, Unix milliseconds
+)
+
+// Totals of a shard or a run.
+const (
+	Scanned    = "ts" // N
+	Copied     = "tc" // N
+	Deleted    = "td" // N
+	Errors     = "te" // N
+	Bytes      = "tb" // N
+	Skipped    = "tk" // M of N, by reason
+	Sources    = "to" // N
+	Candidates = "tq" // N
+	Held       = "th" // N
+	Sample     = "tm" // L of S, keys as in a shard
 )
