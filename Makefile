@@ -80,6 +80,10 @@ e2e: ministack cdk build-local ## The end-to-end tests alone, each step told
 bench: ministack cdk build-local ## Size, start and memory of the event function, as measured here
 	@go run ./tests/bench
 
+.PHONY: simulate
+simulate: ## A billion keys under a virtual clock: time, cost, balance
+	@go run ./tests/simulate $(ARGS)
+
 .PHONY: lint
 lint: $(BIN)/depguard $(BIN)/staticcheck $(BIN)/govulncheck ## Format, go vet, staticcheck, layering, top-level entries, known vulnerabilities
 	@.tools/lint
@@ -114,8 +118,27 @@ deploy: $(CDK) build-aws ## Deploy; shows permission changes and asks before it 
 destroy: $(CDK) build-aws ## Remove the stack; buckets, and tables that a deployment protects, stay
 	@cd infra && $(CDK) destroy --all $(CDK_ARGS)
 
-.PHONY: redrive
-redrive: ## Move what is in the dead-letter queue back to the events queue
+##@ Operate a deployment (RULE=name JSON=1; in the account that the usual AWS variables name, without any on the local cloud if it runs)
+# Each says where it acts, and signs its requests. JSON=1 prints the API's own answer.
+OPERATE = @go run ./localstack $@ $(if $(JSON),-json) '$(RULE)'
+.PHONY: jobs run runs failures pause resume kill approve redrive
+jobs: ## The rules, and what each is at
+	$(OPERATE)
+run: ## Compare both sides of RULE now, copy what is missing, and wait for the end
+	$(OPERATE)
+runs: ## The last runs of RULE
+	$(OPERATE)
+failures: ## What RULE could not replicate, why, and what to do
+	$(OPERATE)
+pause: ## Stop RULE: events, schedule and the run that is active
+	$(OPERATE)
+resume: ## Let RULE go on, with a run for what it missed
+	$(OPERATE)
+kill: ## Cancel the active run of RULE
+	$(OPERATE)
+approve: ## Let the deletes go that the last run of RULE holds
+	$(OPERATE)
+redrive: ## Move what is in the dead-letter queues back to the events queue
 	@go run ./localstack redrive
 
 ##@ Local cloud (never reaches an AWS account)

@@ -47,7 +47,7 @@ func up(ctx context.Context, config string, port int, endpoint string, out io.Wr
 		return fmt.Errorf("%w\nthe local cloud still runs at %s; make local-down stops it", err, c.URL())
 	}
 	env := filepath.Join(dir, "env")
-	if err := os.WriteFile(env, []byte(c.Exports()), 0o600); err != nil {
+	if err := os.WriteFile(env, []byte(c.Exports(stack.Outputs)), 0o600); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nDeployed at %[2]s, rules: %[1]d. To use it from this shell: source .cache/local/env\n",
@@ -62,7 +62,7 @@ func runningOrNew(ctx context.Context, dir string, port int, out io.Writer) (*cl
 		return start(ctx, dir, port, out)
 	case err != nil:
 		return nil, err
-	case port != 0 && c.URL() != url(port):
+	case port != 0 && c.URL() != localURL(port):
 		return nil, fmt.Errorf("this clone's local cloud runs at %s already: make local-down first, or leave PORT out to update it", c.URL())
 	}
 	fmt.Fprintf(out, "updating the local cloud that runs at %s\n", c.URL())
@@ -80,7 +80,7 @@ func start(ctx context.Context, dir string, port int, out io.Writer) (*cloud.Clo
 	return c, err
 }
 
-func url(port int) string { return fmt.Sprintf("http://127.0.0.1:%d", port) }
+func localURL(port int) string { return fmt.Sprintf("http://127.0.0.1:%d", port) }
 
 // down stops the cloud and removes its state. Without one it has nothing to do.
 func down(out io.Writer) error {

@@ -1,18 +1,25 @@
-// Command localstack runs the local cloud and what belongs to it; `make help`
-// lists the targets that call it.
+// Command localstack runs the local cloud, and operates a deployment there or
+// in an account; `make help` lists the targets that call it.
 //
 //	localstack up [-config FILE] [-port N]   start the cloud and deploy; again: update
 //	localstack up -endpoint URL              deploy onto a cloud that runs already
 //	localstack down                          stop it
 //	localstack status                        is it running, where, with what
-//	localstack redrive [-stack NAME]         send dead letters again
 //	localstack demo                          the whole story on a cloud of its own
 //
-// Only redrive looks at the environment: without AWS_ENDPOINT_URL it acts in
-// the AWS account that the usual variables name. The others cannot reach one.
+//	localstack jobs                          the rules, and what each is at
+//	localstack run|runs|failures RULE        start a run; the last runs; what failed
+//	localstack pause|resume|kill|approve RULE
+//	localstack redrive                       send dead letters again
+//
+// Those of the first group never reach an AWS account. The others act where the
+// environment says; in a shell that says nothing, on this clone's local cloud
+// if it runs, else in the account of the default profile. They say where on
+// standard error.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -21,15 +28,16 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
+	"bucket-replicator/localstack/cloud"
 )
 
-const usage = "usage: go run ./localstack up|down|status|redrive|demo [flags]"
+const usage = "usage: go run ./localstack up|down|status|demo|redrive|jobs|run|runs|failures|pause|resume|kill|approve [flags] [RULE]"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
+	err := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -37,7 +45,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, out io.Writer) error {
+func execute(ctx context.Context, args []string, out, notes io.Writer) error {
 	if len(args) == 0 {
 		return errors.New(usage)
 	}
@@ -53,17 +61,27 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return down(out)
 	case "status":
 		return status(out)
+	case "demo":
+		return demo(ctx, out)
 	case "redrive":
-		stack := flags.String("stack", "bucket-replicator", "name of the stack")
+		stack := flags.String("stack", stackName(), "name of the stack")
 		_ = flags.Parse(args[1:])
-		cfg, err := config.LoadDefaultConfig(ctx)
+		account, local, err := target(ctx)
 		if err != nil {
 			return err
 		}
-		return redrive(ctx, cfg, *stack, out)
-	case "demo":
-		return demo(ctx, out)
-	default:
+		if local != nil {
+			*stack = cloud.StackName
+		}
+		return redrive(ctx, account, *stack, out)
+	}
+	if _, ok := operations[args[0]]; !ok {
 		return errors.New(usage)
 	}
+	o := operator{out: out, notes: notes, now: time.Now, poll: 2 * time.Second}
+	return o.operate(ctx, args[0], args[1:])
 }
+
+// stackName is the setting of that name of the deployment, which the CDK app
+// reads from the same variable.
+func stackName() string { return cmp.Or(os.Getenv("REPLICATOR_STACK"), cloud.StackName) }

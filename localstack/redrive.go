@@ -12,27 +12,31 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// redrive sends the messages of both dead-letter queues to the events queue
-// again: what could not be decoded or crashed, and what EventBridge could not
+// redrive sends what is in the dead-letter queues again: events and tickets that
+// could not be decoded or crashed, and events that EventBridge could not
 // deliver. It moves message by message because SQS's own redrive refuses the
-// second queue, whose messages never were in another one.
+// last queue, whose messages never were in another one.
 //
 // A message is deleted only after it was sent. If that is interrupted it is
-// sent twice, which does no harm: an event only says where to look.
+// sent twice, which does no harm: an event only says where to look, and of two
+// tickets one finds its work taken.
 func redrive(ctx context.Context, cfg aws.Config, stack string, out io.Writer) error {
 	client := sqs.NewFromConfig(cfg)
-	events, err := queueURL(ctx, client, stack+"-events")
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "sending dead letters to %s\n", events)
-	for _, name := range []string{stack + "-events-dead-letters", stack + "-undelivered"} {
-		from, err := queueURL(ctx, client, name)
+	for _, way := range []struct{ from, to string }{
+		{stack + "-events-dead-letters", stack + "-events"},
+		{stack + "-undelivered", stack + "-events"},
+		{stack + "-shards-dead-letters", stack + "-shards"},
+	} {
+		to, err := queueURL(ctx, client, way.to)
 		if err != nil {
 			return err
 		}
-		n, err := move(ctx, client, from, events)
-		fmt.Fprintf(out, "  %d from %s\n", n, name)
+		from, err := queueURL(ctx, client, way.from)
+		if err != nil {
+			return err
+		}
+		n, err := move(ctx, client, from, to)
+		fmt.Fprintf(out, "%d messages from %s to %s\n", n, way.from, to)
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ import (
 	"bucket-replicator/localstack/cloud"
 )
 
-func TestRedriveSendsBothDeadLetterQueuesAgain(t *testing.T) {
+func TestRedriveSendsDeadLettersAgain(t *testing.T) {
 	c, err := cloud.Start(t.Context(), cloud.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -25,7 +25,7 @@ func TestRedriveSendsBothDeadLetterQueuesAgain(t *testing.T) {
 	})
 	client := sqs.NewFromConfig(c.AWS())
 	queues := map[string]string{}
-	for _, name := range []string{"s-events", "s-events-dead-letters", "s-undelivered"} {
+	for _, name := range []string{"s-events", "s-events-dead-letters", "s-undelivered", "s-shards", "s-shards-dead-letters"} {
 		made, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name})
 		if err != nil {
 			t.Fatal(err)
@@ -40,6 +40,7 @@ func TestRedriveSendsBothDeadLetterQueuesAgain(t *testing.T) {
 	}
 	want = append(want, "undelivered")
 	send(t, client, queues["s-undelivered"], "undelivered")
+	send(t, client, queues["s-shards-dead-letters"], "a ticket")
 
 	// Somebody's delivery got lost: the message is hidden, and comes back.
 	if _, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
@@ -48,7 +49,7 @@ func TestRedriveSendsBothDeadLetterQueuesAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	for line := range strings.Lines(c.Exports()) {
+	for line := range strings.Lines(c.Exports(nil)) {
 		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
 		t.Setenv(name, value)
 	}
@@ -69,13 +70,18 @@ func TestRedriveSendsBothDeadLetterQueuesAgain(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("the events queue holds %q, want %q", got, want)
 	}
-	for _, name := range []string{"s-events-dead-letters", "s-undelivered"} {
+	if got := receiveAll(t, client, queues["s-shards"]); !slices.Equal(got, []string{"a ticket"}) {
+		t.Errorf("the shards queue holds %q", got)
+	}
+	for _, name := range []string{"s-events-dead-letters", "s-undelivered", "s-shards-dead-letters"} {
 		if left := receiveAll(t, client, queues[name]); len(left) > 0 {
 			t.Errorf("%s still holds %q", name, left)
 		}
 	}
-	if !strings.Contains(out.String(), "12 from s-events-dead-letters") || !strings.Contains(out.String(), "1 from s-undelivered") {
-		t.Errorf("it says\n%s", out.String())
+	for _, line := range []string{"12 messages from s-events-dead-letters to ", "1 messages from s-undelivered to ", "1 messages from s-shards-dead-letters to "} {
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("it does not say %q:\n%s", line, out.String())
+		}
 	}
 }
 

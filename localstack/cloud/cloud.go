@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -161,14 +162,27 @@ func (c *Cloud) environment() ([]string, error) {
 }
 
 // Exports are the lines of a shell script that points the AWS CLI and SDKs at
-// this cloud. The empty session token hides the one of a real account.
-func (c *Cloud) Exports() string {
+// this cloud, and curl at the admin API of the stack if one is deployed. The
+// empty session token hides the one of a real account.
+func (c *Cloud) Exports(outputs map[string]string) string {
 	return fmt.Sprintf(`export AWS_ENDPOINT_URL=%[1]s
 export AWS_ENDPOINT_URL_S3=%[1]s
 export AWS_REGION=%[2]s
 export AWS_ACCESS_KEY_ID=%[3]s
 export AWS_SECRET_ACCESS_KEY=%[4]s
 export AWS_SESSION_TOKEN=
-export ADMIN_URL=
-`, c.URL(), server.Region, server.AccessKey, server.SecretKey)
+export REPLICATOR_STACK=%[5]s
+export ADMIN_URL=%[6]s
+`, c.URL(), server.Region, server.AccessKey, server.SecretKey, StackName, AdminURL(c.URL(), outputs))
+}
+
+// AdminURL is where a local cloud serves the admin API of the stack with these
+// outputs, which tell AWS's own address of it. Empty where there is none.
+func AdminURL(endpoint string, outputs map[string]string) string {
+	u, err := url.Parse(outputs["AdminUrl"])
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	id, _, _ := strings.Cut(u.Host, ".")
+	return endpoint + "/_aws/execute-api/" + id + strings.TrimSuffix(u.Path, "/")
 }

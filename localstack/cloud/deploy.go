@@ -28,10 +28,10 @@ type Stack struct {
 	Outputs map[string]string // of the home stack, by name
 }
 
-const (
-	stackName   = "bucket-replicator"
-	outputsFile = "outputs.json" // in Options.Dir
-)
+// StackName is that of the one stack on a local cloud.
+const StackName = "bucket-replicator"
+
+const outputsFile = "outputs.json" // in Options.Dir
 
 // Deploy makes the buckets that the configuration expects to exist, and deploys
 // the stack. On a cloud that has the stack already it is an update.
@@ -127,7 +127,7 @@ func (c *Cloud) cdkDeploy(ctx context.Context, configFile string) (map[string]st
 	}
 	outputs := filepath.Join(c.dir, outputsFile)
 	cmd := exec.CommandContext(ctx, cdklocal, "deploy", "--all",
-		"--context", "local=true", "--context", "config="+configFile, "--context", "stack="+stackName,
+		"--context", "local=true", "--context", "config="+configFile, "--context", "stack="+StackName,
 		"--output", filepath.Join(c.dir, "cdk.out"), "--outputs-file", outputs,
 		"--require-approval", "never", "--no-notices", "--ci", "--progress", "events")
 	cmd.Dir = filepath.Join(root, "infra") // where cdk.json is
@@ -169,10 +169,10 @@ func readOutputs(file string) (map[string]string, error) {
 	if err := json.Unmarshal(text, &stacks); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if stacks[stackName] == nil {
-		return nil, fmt.Errorf("%s has no stack %s", file, stackName)
+	if stacks[StackName] == nil {
+		return nil, fmt.Errorf("%s has no stack %s", file, StackName)
 	}
-	return stacks[stackName], nil
+	return stacks[StackName], nil
 }
 
 // Deployed answers the outputs of the last deployment, nil where there was

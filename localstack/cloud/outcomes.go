@@ -1,18 +1,13 @@
 package cloud
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-
-	"bucket-replicator/localstack/server"
+	"bucket-replicator/localstack/signed"
 )
 
 // Outcome is a line that the event function logs for each object and rule, as
@@ -75,34 +70,24 @@ func (c *Cloud) Logs(ctx context.Context, group string) ([]string, error) {
 	}
 }
 
-// callLogs makes one signed call of CloudWatch Logs. A client of the SDK would
-// be one more dependency for this one call.
+// callLogs makes one call of CloudWatch Logs.
 func (c *Cloud) callLogs(ctx context.Context, operation string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL(), bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL(), nil)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("X-Amz-Target", "Logs_20140328."+operation)
-	credentials, err := c.AWS().Credentials.Retrieve(ctx)
+	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	r.Header.Set("X-Amz-Target", "Logs_20140328."+operation)
+	status, answer, err := signed.Do(c.AWS(), "logs", r, string(body))
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(ctx, credentials, req, hex.EncodeToString(sum[:]), "logs", server.Region, time.Now()); err != nil {
-		return err
+	if status != http.StatusOK {
+		return fmt.Errorf("%s answered %d: %s", operation, status, answer)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %s", operation, resp.Status)
-	}
-	return json.NewDecoder(resp.Body).Decode(out)
+	return json.Unmarshal(answer, out)
 }

@@ -1,0 +1,365 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"bucket-replicator/shared/run"
+)
+
+// What the API answers, as far as people are told.
+type (
+	jobAnswer struct {
+		Name     string `json:"name"`
+		Scope    string `json:"scope"`
+		Status   string `json:"status"`
+		Progress struct {
+			Processed int64 `json:"processed"`
+			Total     int64 `json:"total"` // 0: nobody knows
+		} `json:"progress"`
+		LastRunAt time.Time `json:"last_run_at"` // the zero time stands for null, here and below
+		NextDueAt time.Time `json:"next_due_at"`
+		Detail    string    `json:"detail"`
+	}
+	runAnswer struct {
+		ID        int64     `json:"run_id"`
+		Status    run.State `json:"status"`
+		Trigger   string    `json:"trigger"`
+		StartedAt time.Time `json:"started_at"`
+		EndedAt   time.Time `json:"ended_at"`
+		Scanned   int64     `json:"objects_scanned"`
+		Copied    int64     `json:"objects_copied"`
+		Skipped   int64     `json:"objects_skipped"`
+		Deleted   int64     `json:"objects_deleted"`
+		Bytes     int64     `json:"bytes_copied"`
+		Errors    int64     `json:"errors"`
+		Held      int64     `json:"deletes_held"`
+		Error     string    `json:"error"`
+	}
+	failureAnswer struct {
+		OccurredAt  time.Time `json:"occurred_at"`
+		SourceKey   string    `json:"source_key"`
+		Code        string    `json:"code"`
+		Error       string    `json:"error"`
+		Advice      string    `json:"advice"`
+		WillRetryAt time.Time `json:"will_retry_at"`
+	}
+)
+
+// operator does at the admin API what a person asks for, and tells what came
+// of it.
+type operator struct {
+	admin
+	json  bool // tell it in the API's own words
+	out   io.Writer
+	notes io.Writer // where it is done, and how it goes on
+	now   func() time.Time
+	poll  time.Duration // between two looks at a run that takes its time
+}
+
+// operations are the commands; all but jobs concern one rule.
+var operations = map[string]func(operator, context.Context, string) error{
+	"jobs":     operator.jobs,
+	"run":      operator.run,
+	"runs":     operator.runs,
+	"failures": operator.failures,
+	"pause":    operator.pause,
+	"resume":   operator.resume,
+	"kill":     operator.kill,
+	"approve":  operator.approve,
+}
+
+// operate runs a command with its flags and its rule.
+func (o operator) operate(ctx context.Context, command string, args []string) error {
+	flags := flag.NewFlagSet(command, flag.ExitOnError)
+	stack := flags.String("stack", stackName(), "name of the stack")
+	flags.BoolVar(&o.json, "json", false, "print what the API answers, as it comes")
+	_ = flags.Parse(args) // exits on error
+	var err error
+	if o.admin, err = findAdmin(ctx, *stack); err != nil {
+		return err
+	}
+	fmt.Fprintln(o.notes, "at", o.place)
+	rule := flags.Arg(0)
+	if rule == "" && command != "jobs" {
+		return o.whichRule(ctx, command)
+	}
+	return operations[command](o, ctx, rule)
+}
+
+// whichRule is the error of a command that was given no rule.
+func (o operator) whichRule(ctx context.Context, command string) error {
+	var list struct{ Jobs []jobAnswer }
+	if _, err := o.get(ctx, "/jobs", &list); err != nil {
+		return fmt.Errorf("which rule? make %s RULE=name (they cannot be listed: %w)", command, err)
+	}
+	var names []string
+	for _, j := range list.Jobs {
+		names = append(names, j.Name)
+	}
+	if len(names) == 0 {
+		return errors.New("no rules are deployed")
+	}
+	return fmt.Errorf("which rule? make %s RULE=name, one of: %s", command, strings.Join(names, " "))
+}
+
+func (o operator) jobs(ctx context.Context, _ string) error {
+	var list struct{ Jobs []jobAnswer }
+	answer, err := o.get(ctx, "/jobs", &list)
+	if err != nil || o.told(answer) {
+		return err
+	}
+	rows := [][]string{{"RULE", "STATUS", "LAST RUN", "NEXT RUN", "SCOPE"}}
+	for _, j := range list.Jobs {
+		status := j.Status
+		if j.Progress.Total > 0 && status == "running" {
+			status += fmt.Sprintf(" %d%%", 100*j.Progress.Processed/j.Progress.Total)
+		}
+		rows = append(rows, []string{j.Name, status, o.when(j.LastRunAt, "-"), o.when(j.NextDueAt, "-"), j.Scope})
+		if j.Status != "ok" {
+			rows = append(rows, []string{"  " + j.Detail})
+		}
+	}
+	return o.table(rows)
+}
+
+// run starts a run and waits for its end. It is an error unless that is well.
+func (o operator) run(ctx context.Context, rule string) error {
+	o.show("run-now")
+	_, answer, err := o.call(ctx, http.MethodPost, jobPath(rule, "/run-now"))
+	if err != nil {
+		return err
+	}
+	return o.follow(ctx, rule, answer)
+}
+
+// follow waits for the end of the run that an answer is about, and tells of it.
+func (o operator) follow(ctx context.Context, rule string, answer []byte) error {
+	var r runAnswer
+	if err := json.Unmarshal(answer, &r); err != nil {
+		return err
+	}
+	for r.Status.Active() {
+		o.show("run %d is %s: %d keys seen, %d copied (%s), %d deleted", r.ID, r.Status, r.Scanned, r.Copied, size(r.Bytes), r.Deleted)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("run %d goes on; make runs RULE=%s tells how it is", r.ID, rule)
+		case <-time.After(o.poll):
+		}
+		var list struct{ Runs []json.RawMessage }
+		if _, err := o.get(ctx, jobPath(rule, "/runs"), &list); err != nil {
+			return err
+		}
+		i := slices.IndexFunc(list.Runs, func(text json.RawMessage) bool {
+			var found runAnswer
+			return json.Unmarshal(text, &found) == nil && found.ID == r.ID
+		})
+		if i < 0 {
+			return fmt.Errorf("run %d of %s is not on record any more", r.ID, rule)
+		}
+		answer, r = list.Runs[i], runAnswer{}
+		if err := json.Unmarshal(answer, &r); err != nil {
+			return err
+		}
+	}
+	o.show("")
+	if !o.told(answer) {
+		fmt.Fprintln(o.out, r)
+	}
+	switch r.Status {
+	case run.Succeeded:
+		return nil
+	case run.CompletedWithErrors:
+		return fmt.Errorf("make failures RULE=%s says what failed, and what to do", rule)
+	case run.DeletesHeld:
+		return fmt.Errorf("%d deletes are held: make jobs says why, make approve RULE=%s lets them go", r.Held, rule)
+	default:
+		return errors.New(cmp.Or(r.Error, "it did not come to its end"))
+	}
+}
+
+func (r runAnswer) String() string {
+	return fmt.Sprintf("run %d %s: %d keys seen, %d copied (%s), %d skipped, %d deleted, %d failed",
+		r.ID, words(r.Status), r.Scanned, r.Copied, size(r.Bytes), r.Skipped, r.Deleted, r.Errors)
+}
+
+func (o operator) runs(ctx context.Context, rule string) error {
+	var list struct{ Runs []runAnswer }
+	answer, err := o.get(ctx, jobPath(rule, "/runs"), &list)
+	if err != nil || o.told(answer) {
+		return err
+	}
+	rows := [][]string{{"RUN", "STATUS", "WHY", "STARTED", "TOOK", "SEEN", "COPIED", "BYTES", "SKIPPED", "DELETED", "FAILED"}}
+	for _, r := range list.Runs {
+		took := "-"
+		if !r.EndedAt.IsZero() {
+			took = span(r.EndedAt.Sub(r.StartedAt))
+		}
+		rows = append(rows, []string{
+			fmt.Sprint(r.ID), words(r.Status), r.Trigger, o.when(r.StartedAt, "-"), took, fmt.Sprint(r.Scanned),
+			fmt.Sprint(r.Copied), size(r.Bytes), fmt.Sprint(r.Skipped), fmt.Sprint(r.Deleted), fmt.Sprint(r.Errors),
+		})
+	}
+	return o.table(rows)
+}
+
+func (o operator) failures(ctx context.Context, rule string) error {
+	var list struct{ Failures []failureAnswer }
+	answer, err := o.get(ctx, jobPath(rule, "/failures"), &list)
+	if err != nil || o.told(answer) {
+		return err
+	}
+	rows := [][]string{{"KEY", "CODE", "FAILED", "NEXT TRY"}}
+	for _, f := range list.Failures {
+		rows = append(rows,
+			[]string{fmt.Sprintf("%q", f.SourceKey), f.Code, o.when(f.OccurredAt, "-"), o.when(f.WillRetryAt, "when somebody acts")},
+			[]string{"  " + f.Advice},
+			[]string{"  " + f.Error})
+	}
+	return o.table(rows)
+}
+
+func (o operator) pause(ctx context.Context, rule string) error {
+	return o.change(ctx, rule, "/pause", "paused: nothing is replicated until somebody resumes it")
+}
+
+func (o operator) resume(ctx context.Context, rule string) error {
+	return o.change(ctx, rule, "/resume", "resumed")
+}
+
+func (o operator) kill(ctx context.Context, rule string) error {
+	return o.change(ctx, rule, "/kill", "cancelled")
+}
+
+// approve lets as many deletes go as are held now.
+func (o operator) approve(ctx context.Context, rule string) error {
+	var list struct{ Runs []runAnswer }
+	if _, err := o.get(ctx, jobPath(rule, "/runs?limit=1"), &list); err != nil {
+		return err
+	}
+	what := "/approve-deletes"
+	if len(list.Runs) > 0 && list.Runs[0].Held > 0 {
+		what += fmt.Sprintf("?deletes=%d", list.Runs[0].Held)
+	}
+	return o.change(ctx, rule, what, "approved")
+}
+
+// change asks for something that has an effect, and tells the run that it is
+// about, if any.
+func (o operator) change(ctx context.Context, rule, what, done string) error {
+	status, answer, err := o.call(ctx, http.MethodPost, jobPath(rule, what))
+	if err != nil || o.told(answer) {
+		return err
+	}
+	fmt.Fprintf(o.out, "%s: %s\n", rule, done)
+	if status != http.StatusAccepted {
+		return nil
+	}
+	var r runAnswer
+	if err := json.Unmarshal(answer, &r); err != nil {
+		return err
+	}
+	fmt.Fprintln(o.out, r)
+	return nil
+}
+
+// jobPath is what follows /jobs for one rule. The API takes the rule's name for
+// the job's id, which has a colon that not everybody signs alike.
+func jobPath(rule, what string) string { return "/jobs/" + url.PathEscape(rule) + what }
+
+// told tells the answer as it came, if that is wanted.
+func (o operator) told(answer []byte) bool {
+	if o.json {
+		fmt.Fprintf(o.out, "%s\n", bytes.TrimSpace(answer))
+	}
+	return o.json
+}
+
+// table writes rows under each other. A row of one cell is a line of its own.
+func (o operator) table(rows [][]string) error {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if len(row) > 1 {
+				widths = append(widths, make([]int, max(0, i+1-len(widths)))...)
+				widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			}
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(cell)
+			if len(row) > 1 {
+				line.WriteString(strings.Repeat(" ", widths[i]+2-utf8.RuneCountInString(cell)))
+			}
+		}
+		if _, err := fmt.Fprintln(o.out, strings.TrimRight(line.String(), " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// show writes a line over the one before, where there is a terminal.
+func (o operator) show(format string, args ...any) {
+	f, ok := o.notes.(*os.File)
+	if !ok {
+		return
+	}
+	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		fmt.Fprintf(f, "\r"+format+"\x1b[K", args...)
+	}
+}
+
+// when is a time as seen from now: "5 min ago", "in 23 h".
+func (o operator) when(t time.Time, none string) string {
+	switch now := o.now(); {
+	case t.IsZero():
+		return none
+	case t.After(now):
+		return "in " + span(t.Sub(now))
+	default:
+		return span(now.Sub(t)) + " ago"
+	}
+}
+
+func span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%.0f h", d.Hours())
+	default:
+		return fmt.Sprintf("%.0f days", d.Hours()/24)
+	}
+}
+
+func size(bytes int64) string {
+	const units = "kMGTPE"
+	if bytes < 1000 {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	n, i := float64(bytes)/1000, 0
+	for ; n >= 1000; i++ {
+		n /= 1000
+	}
+	return fmt.Sprintf("%.1f %cB", n, units[i])
+}
+
+func words(s run.State) string { return strings.ReplaceAll(string(s), "_", " ") }
