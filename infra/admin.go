@@ -41,7 +41,7 @@ func newAdmin(scope constructs.Construct, id string, settings Settings, tables t
 		},
 	})
 	allowTable(function, tables.Rules, "GetItem", "Scan", "UpdateItem")
-	allowRuns(function, tables.Runs)
+	allowTable(function, tables.Runs, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem")
 	shards.Queue.GrantSendMessages(function)
 
 	accessLog := awslogs.NewLogGroup(scope, jsii.String(id+"AccessLog"), &awslogs.LogGroupProps{

@@ -42,7 +42,7 @@ func newReconcile(scope constructs.Construct, id string, settings Settings, t to
 	emulateConditions(function, settings)
 	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan")
 	allowTable(function, tables.Provenance, "BatchGetItem", "PutItem", "DeleteItem")
-	allowRuns(function, tables.Runs)
+	allowTable(function, tables.Runs, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
 	shards.Queue.GrantSendMessages(function)
 	function.AddEventSource(awslambdaeventsources.NewSqsEventSource(shards.Queue, &awslambdaeventsources.SqsEventSourceProps{
 		BatchSize:               jsii.Number(1), // a shard takes the whole of an invocation

@@ -37,7 +37,7 @@ func newReplicate(scope constructs.Construct, id string, settings Settings, t to
 	emulateConditions(function, settings)
 	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan")
 	allowTable(function, tables.Provenance, "BatchGetItem", "PutItem", "DeleteItem")
-	allowTable(function, tables.Runs, "UpdateItem")
+	allowTable(function, tables.Runs, "UpdateItem", "DeleteItem")
 	events.Queue.GrantSendMessages(function)
 	function.AddEventSource(awslambdaeventsources.NewSqsEventSource(events.Queue, &awslambdaeventsources.SqsEventSourceProps{
 		BatchSize:               jsii.Number(10),

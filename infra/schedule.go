@@ -31,8 +31,8 @@ func newSchedule(scope constructs.Construct, id string, settings Settings, tick 
 			variables.EventsQueueURL: events.Queue.QueueUrl(),
 		},
 	})
-	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan")
-	allowRuns(function, tables.Runs)
+	allowTable(function, tables.Rules, "GetItem", "Scan")
+	allowTable(function, tables.Runs, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
 	allowRetries(function, tables.Runs)
 	shards.Queue.GrantSendMessages(function)
 	events.Queue.GrantSendMessages(function)

@@ -106,6 +106,10 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", d.name, err)
 		}
+		admin, err := config.ReadAdmin(stack.environment(t, "Admin"))
+		if err != nil {
+			t.Fatalf("%s: %v", d.name, err)
+		}
 		schedule, err := config.ReadSchedule(stack.environment(t, "Schedule"))
 		if err != nil {
 			t.Fatalf("%s: %v", d.name, err)
@@ -113,8 +117,10 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 		if environment.EventsQueueURL != events || schedule.EventsQueueURL != events {
 			t.Errorf("%s: events go to %s and %s, want %s", d.name, environment.EventsQueueURL, schedule.EventsQueueURL, events)
 		}
-		if reconcile.ShardsQueueURL != shards || schedule.ShardsQueueURL != shards {
-			t.Errorf("%s: tickets go to %s and %s, want %s", d.name, reconcile.ShardsQueueURL, schedule.ShardsQueueURL, shards)
+		for _, url := range []string{reconcile.ShardsQueueURL, schedule.ShardsQueueURL, admin.ShardsQueueURL} {
+			if url != shards {
+				t.Errorf("%s: tickets go to %s, want %s", d.name, url, shards)
+			}
 		}
 		_, source := stack.the(t, "AWS::Lambda::EventSourceMapping", "Reconcile")
 		if want := at(source.Properties, "ScalingConfig", "MaximumConcurrency"); float64(reconcile.SweepConcurrency) != want {
@@ -136,6 +142,7 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 			environment.RulesTable: "TablesRules", environment.ProvenanceTable: "TablesProvenance", environment.RunsTable: "TablesRuns",
 			reconcile.RulesTable: "TablesRules", reconcile.ProvenanceTable: "TablesProvenance", reconcile.RunsTable: "TablesRuns",
 			schedule.RulesTable: "TablesRules", schedule.RunsTable: "TablesRuns",
+			admin.RulesTable: "TablesRules", admin.RunsTable: "TablesRuns",
 		} {
 			if id, _ := stack.the(t, "AWS::DynamoDB::Table", table); name != "${"+id+"}" {
 				t.Errorf("%s: %s for %s", d.name, name, id)
@@ -679,13 +686,13 @@ func TestTheScheduleTicksAsOftenAsConfigured(t *testing.T) {
 }
 
 func TestEachTableIsReachableByExactlyWhoNeedsIt(t *testing.T) {
-	rulesRead := []string{"BatchGetItem", "GetItem", "Scan"}
+	read := []string{"BatchGetItem", "GetItem", "Scan"}
 	life := []string{"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"} // of a run
 	want := map[string]map[string][]string{
-		"Replicate": {"Rules": rulesRead, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": {"UpdateItem"}},
-		"Reconcile": {"Rules": rulesRead, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": life},
-		"Schedule":  {"Rules": rulesRead, "Runs": life, "Runs/index/" + schema.Runs.Index.Name: {"Query"}},
-		"Admin":     {"Rules": {"GetItem", "Scan", "UpdateItem"}, "Runs": life},
+		"Replicate": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": {"DeleteItem", "UpdateItem"}},
+		"Reconcile": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": life},
+		"Schedule":  {"Rules": {"GetItem", "Scan"}, "Runs": life, "Runs/index/" + schema.Runs.Index.Name: {"Query"}},
+		"Admin":     {"Rules": {"GetItem", "Scan", "UpdateItem"}, "Runs": {"BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"}},
 		"Provision": {"Rules": {"DeleteItem", "GetItem", "PutItem", "Scan", "UpdateItem"}},
 	}
 	stack := everything.home(t)

@@ -68,11 +68,6 @@ func allowTable(function awslambda.Function, table awsdynamodb.Table, actions ..
 	allowItems(function, table.TableArn(), actions...)
 }
 
-// allowRuns allows what the life of a run takes, from its start to its end.
-func allowRuns(function awslambda.Function, table awsdynamodb.Table) {
-	allowTable(function, table, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
-}
-
 // allowRetries allows to find the failures whose retry is due.
 func allowRetries(function awslambda.Function, table awsdynamodb.Table) {
 	allowItems(function, jsii.String(*table.TableArn()+"/index/"+schema.Runs.Index.Name), "Query")

@@ -117,6 +117,62 @@ func TestWrongValuesAreNamedWithWhatToSet(t *testing.T) {
 	}
 }
 
+func TestReconcileReadsItsEnvironment(t *testing.T) {
+	env := environment()
+	env["SHARDS_QUEUE_URL"] = "https://sqs.eu-central-1.amazonaws.com/111122223333/shards"
+	env["SWEEP_CONCURRENCY"] = "50"
+	env["EMULATED_CONDITIONS"] = "copy"
+	got, err := config.ReadReconcile(lookup(env))
+	want := config.Reconcile{
+		Function:          config.Function{RulesTable: "rules", MetricsNamespace: "BucketReplicator", Name: "replicate"},
+		ProvenanceTable:   "provenance",
+		RunsTable:         "runs",
+		ShardsQueueURL:    "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
+		SweepConcurrency:  50,
+		VisibilityTimeout: 6 * time.Minute,
+		Emulated:          config.Conditions{Copy: true},
+	}
+	if err != nil || got != want {
+		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+	}
+
+	_, err = config.ReadReconcile(func(string) string { return "" })
+	for _, name := range []string{
+		"RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "SHARDS_QUEUE_URL", "SWEEP_CONCURRENCY", "VISIBILITY_TIMEOUT",
+	} {
+		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
+			t.Errorf("%s is not named: %v", name, err)
+		}
+	}
+	env["SWEEP_CONCURRENCY"] = "1"
+	if _, err := config.ReadReconcile(lookup(env)); err == nil || !strings.Contains(err.Error(), "from 2 to 1000") {
+		t.Errorf("one worker, which Lambda refuses to be the bound: %v", err)
+	}
+}
+
+func TestScheduleReadsItsEnvironment(t *testing.T) {
+	env := environment()
+	env["SHARDS_QUEUE_URL"] = "https://sqs.eu-central-1.amazonaws.com/111122223333/shards"
+	env["AWS_LAMBDA_FUNCTION_NAME"] = "schedule"
+	got, err := config.ReadSchedule(lookup(env))
+	want := config.Schedule{
+		Function:       config.Function{RulesTable: "rules", MetricsNamespace: "BucketReplicator", Name: "schedule"},
+		RunsTable:      "runs",
+		ShardsQueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
+		EventsQueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/events",
+	}
+	if err != nil || got != want {
+		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+	}
+
+	_, err = config.ReadSchedule(func(string) string { return "" })
+	for _, name := range []string{"RULES_TABLE", "RUNS_TABLE", "SHARDS_QUEUE_URL", "EVENTS_QUEUE_URL"} {
+		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
+			t.Errorf("%s is not named: %v", name, err)
+		}
+	}
+}
+
 func TestAdminReadsItsEnvironment(t *testing.T) {
 	env := environment()
 	env["SHARDS_QUEUE_URL"] = "https://sqs.eu-central-1.amazonaws.com/111122223333/shards"
