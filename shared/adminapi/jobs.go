@@ -1,0 +1,320 @@
+package adminapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/run"
+)
+
+// kind of the jobs; a job's id is the kind, a colon and the rule's name.
+const kind = "replication"
+
+// The status of a job, one word each. The first that applies counts.
+const (
+	statusDisabled  = "disabled"  // the configuration switches it off
+	statusPaused    = "paused"    // somebody did
+	statusNeverRun  = "never_run" // no run is on record
+	statusRunning   = "running"   // a run is under way, or waits for its first worker
+	statusHeld      = "held"      // the last run's deletes wait for an approval
+	statusFailing   = "failing"   // the last run did not see all keys
+	statusErrors    = "errors"    // the last run saw all of them, and some objects failed
+	statusCancelled = "cancelled" // the last run was
+	statusOK        = "ok"
+)
+
+const (
+	// retained is how many runs the lifetime of a job is summed up from.
+	retained = 100
+	// jobsAtOnce bounds the queries that are made at a time.
+	jobsAtOnce = 10
+)
+
+// jobBody is a rule as something that is done again and again.
+type jobBody struct {
+	ID      string `json:"id"`
+	Kind    string `json:"kind"`
+	Name    string `json:"name"`
+	Scope   string `json:"scope"` // where from and where to
+	Enabled bool   `json:"enabled"`
+	Paused  bool   `json:"paused"`
+	Status  string `json:"status"`
+	// StatusRaw is the state of the last run; null: there is none.
+	StatusRaw *run.State `json:"status_raw"`
+	// Progress of the run under way, else of the last one.
+	Progress progressBody `json:"progress"`
+	Lifetime lifetimeBody `json:"lifetime"`
+	// LastRunAt is when the last run began.
+	LastRunAt *time.Time `json:"last_run_at"`
+	// NextDueAt is when the next run begins by itself; null: it does not.
+	NextDueAt *time.Time `json:"next_due_at"`
+	// LastError is why the last run failed.
+	LastError *string `json:"last_error"`
+	// Detail says in a sentence what Status does in a word, and what to do.
+	Detail string `json:"detail"`
+}
+
+type progressBody struct {
+	Processed int64  `json:"processed"` // keys
+	Total     *int64 `json:"total"`     // keys expected; null: nobody knows
+	Bytes     int64  `json:"bytes"`     // copied
+	Failed    int64  `json:"failed"`    // objects
+	Skipped   int64  `json:"skipped"`   // keys
+}
+
+// lifetimeBody sums up the runs on record, the last 100 at most, the one under
+// way included. What events replicated in between is not in it.
+type lifetimeBody struct {
+	Runs      int        `json:"runs"`
+	Since     *time.Time `json:"since"` // when the first of them began
+	Processed int64      `json:"processed"`
+	Copied    int64      `json:"copied"`
+	Skipped   int64      `json:"skipped"`
+	Deleted   int64      `json:"deleted"`
+	Failed    int64      `json:"failed"`
+	Bytes     int64      `json:"bytes"`
+}
+
+type jobsBody struct {
+	Jobs []jobBody `json:"jobs"`
+}
+
+// healthz is well when the rules can be read and used, which all other routes
+// and all functions need.
+func (h *Handler) healthz(ctx context.Context, _ *request) (answer, error) {
+	c, err := h.Catalogs.Catalog(ctx)
+	if err == nil {
+		_, err = rule.Compile(c)
+	}
+	if err != nil {
+		return answer{}, &refusal{
+			status: http.StatusServiceUnavailable, code: "Unavailable",
+			message: "the rules cannot be read", cause: err,
+		}
+	}
+	return answer{status: http.StatusOK, body: struct {
+		Status string `json:"status"`
+		Rules  int    `json:"rules"`
+	}{"ok", len(c.Rules)}}, nil
+}
+
+func (h *Handler) jobs(ctx context.Context, _ *request) (answer, error) {
+	c, err := h.Catalogs.Catalog(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	list, err := h.describe(ctx, c, c.Rules)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: jobsBody{list}}, nil
+}
+
+func (h *Handler) job(ctx context.Context, r *request) (answer, error) {
+	c, stored, err := h.find(ctx, r.rule)
+	if err != nil {
+		return answer{}, err
+	}
+	list, err := h.describe(ctx, c, []rule.Stored{stored})
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: list[0]}, nil
+}
+
+// find answers the rule of this name, and the catalog that it stands in.
+func (h *Handler) find(ctx context.Context, name string) (rule.Catalog, rule.Stored, error) {
+	c, err := h.Catalogs.Catalog(ctx)
+	if err != nil {
+		return rule.Catalog{}, rule.Stored{}, err
+	}
+	names := make([]string, len(c.Rules))
+	for i, s := range c.Rules {
+		if names[i] = s.Rule.Name; names[i] == name {
+			return c, s, nil
+		}
+	}
+	message := fmt.Sprintf("there is no job %q", name)
+	if near := rule.Nearest(name, names); near != "" {
+		message += fmt.Sprintf(": did you mean %q?", near)
+	}
+	return rule.Catalog{}, rule.Stored{}, &refusal{status: http.StatusNotFound, code: codeJobNotFound, message: message}
+}
+
+// describe answers the jobs of these rules, in their order. It costs a batched
+// read, a query for each of them, and one more for each that is under way.
+func (h *Handler) describe(ctx context.Context, c rule.Catalog, rules []rule.Stored) ([]jobBody, error) {
+	names := make([]string, len(rules))
+	for i, s := range rules {
+		names[i] = s.Rule.Name
+	}
+	jobs, err := h.Store.Jobs(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	runs := make([][]run.Run, len(rules))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(jobsAtOnce)
+	for i, name := range names {
+		group.Go(func() (err error) {
+			if runs[i], err = h.Store.Runs(ctx, name, 0, retained); err != nil {
+				return err
+			}
+			return h.progress(ctx, runs[i])
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	list := make([]jobBody, len(rules))
+	for i, s := range rules {
+		list[i] = h.view(c.Storage, s, jobs[s.Rule.Name], runs[i])
+	}
+	return list, nil
+}
+
+// progress puts the totals so far into the runs that are under way.
+func (h *Handler) progress(ctx context.Context, runs []run.Run) error {
+	for i := range runs {
+		var err error
+		if runs[i], err = h.Runs.Progress(ctx, runs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// view is a job, by its runs, newest first.
+func (h *Handler) view(st rule.Storage, s rule.Stored, j run.Job, runs []run.Run) jobBody {
+	a := rule.Active{Rule: s.Rule}
+	a.SourceBucket, _ = st.Resolve(s.Rule.Source.Bucket)
+	a.DestBucket, _ = st.Resolve(s.Rule.Destination.Bucket)
+	b := jobBody{
+		ID: kind + ":" + s.Rule.Name, Kind: kind, Name: s.Rule.Name, Scope: run.ScopeOf(&a),
+		Enabled: st.Replication.Enabled && s.Rule.Enabled, Paused: s.Paused,
+		Lifetime: lifetimeBody{Runs: len(runs)},
+	}
+	for _, r := range runs {
+		l := &b.Lifetime
+		l.Since = instant(r.StartedAt)
+		l.Processed += r.Scanned
+		l.Copied += r.Copied
+		l.Skipped += r.SkippedSum()
+		l.Deleted += r.Deleted
+		l.Failed += r.Errors
+		l.Bytes += r.Bytes
+	}
+	var last run.Run
+	if len(runs) > 0 {
+		last = runs[0]
+		b.StatusRaw = &last.State
+		b.LastRunAt = instant(last.StartedAt)
+		if last.Error != "" {
+			b.LastError = &last.Error
+		}
+	}
+	b.Progress = progressBody{
+		Processed: last.Scanned, Total: expected(last), Bytes: last.Bytes,
+		Failed: last.Errors, Skipped: last.SkippedSum(),
+	}
+	if b.Enabled && !b.Paused {
+		due := j.NextDue
+		if due.IsZero() {
+			due = h.Now()
+		}
+		b.NextDueAt = instant(due)
+	}
+	b.Status, b.Detail = status(b, s.Rule, last)
+	return b
+}
+
+// expected is how many keys a run will have scanned at its end, nil where
+// nobody knows.
+func expected(r run.Run) *int64 {
+	complete := []run.State{run.Succeeded, run.CompletedWithErrors, run.DeletesHeld}
+	switch {
+	case r.Phase.Deletes() || slices.Contains(complete, r.State):
+		return &r.Scanned
+	case r.Expected > r.Scanned:
+		return &r.Expected
+	default: // what was expected is exceeded, or never was
+		return nil
+	}
+}
+
+// status is a job in a word and in a sentence.
+func status(b jobBody, r rule.Rule, last run.Run) (word, sentence string) {
+	switch {
+	case !b.Enabled:
+		return statusDisabled, "The configuration switches the rule, or all replication, off (enabled: false)."
+	case b.Paused:
+		return statusPaused, "Nothing is replicated until somebody resumes the rule, which starts a full run."
+	}
+	switch last.State {
+	case "":
+		return statusNeverRun, "No run is on record; the first begins by itself within minutes."
+	case run.Queued:
+		return statusRunning, fmt.Sprintf("Run %d waits for its first worker.", last.ID)
+	case run.Running:
+		doing := "compares and copies"
+		if last.Phase.Deletes() {
+			doing = "deletes"
+		}
+		return statusRunning, fmt.Sprintf("Run %d %s; %s scanned so far.", last.ID, doing, count(last.Scanned, "key"))
+	case run.DeletesHeld:
+		return statusHeld, held(r, last)
+	case run.Failed:
+		return statusFailing, fmt.Sprintf("Run %d did not see all keys: %s. It is tried again by itself.", last.ID, last.Error)
+	case run.CompletedWithErrors:
+		return statusErrors, fmt.Sprintf("Run %d saw every key, but %s failed: see /jobs/%s/failures for why, and what to do.",
+			last.ID, count(last.Errors, "object"), r.Name)
+	case run.Cancelled:
+		return statusCancelled, fmt.Sprintf("Run %d was cancelled; what it had not come to is left to the next one.", last.ID)
+	default:
+		return statusOK, fmt.Sprintf("Run %d saw every key: %s, %s copied, %d deleted.",
+			last.ID, count(last.Scanned, "key"), count(last.Copied, "object"), last.Deleted)
+	}
+}
+
+// held says why deletes are held, which, and what to do.
+func held(r rule.Rule, last run.Run) string {
+	var why string
+	switch {
+	case last.Phase.Deletes():
+		why = "they came on top of those that were allowed"
+	case last.Sources == 0:
+		why = "the source has no object at all"
+	default:
+		why = fmt.Sprintf("max_deletes allows %d, and %d percent of the keys", r.MaxDeletes.Count, r.MaxDeletes.Percent)
+	}
+	var sample strings.Builder
+	for i, key := range last.Sample[:min(len(last.Sample), 3)] {
+		fmt.Fprintf(&sample, "%s%q", [...]string{", such as ", ", ", ", "}[i], key)
+	}
+	return fmt.Sprintf("Run %d holds %s%s: %s. If that is right, POST to /jobs/%s/approve-deletes?deletes=%d; if not, put the source right, and the next run looks again.",
+		last.ID, count(last.Held, "delete"), sample.String(), why, r.Name, last.Held)
+}
+
+// count is a number of things: "1 key", "2 keys".
+func count(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// instant is a time in UTC, nil for none.
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

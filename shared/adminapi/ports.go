@@ -1,0 +1,33 @@
+package adminapi
+
+import (
+	"context"
+
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/run"
+)
+
+// Catalogs has the rules. Its methods fail with an *object.Error.
+type Catalogs interface {
+	// Catalog loads the rules, strongly consistent.
+	Catalog(ctx context.Context) (rule.Catalog, error)
+	// SetPaused pauses a rule or lets it go on. It changes nothing where the
+	// rule is in that state already; Permanent with the code RuleNotFound where
+	// there is no such rule.
+	SetPaused(ctx context.Context, name string, paused bool) error
+}
+
+// Store is what is read of the jobs and their runs, as run.Store has it. They
+// are changed through run.Runs alone.
+type Store interface {
+	Jobs(ctx context.Context, rules []string) (map[string]run.Job, error)
+	Run(ctx context.Context, rule string, id int64) (run.Run, error)
+	Runs(ctx context.Context, rule string, before int64, limit int) ([]run.Run, error)
+}
+
+// Failures lists up to limit of the objects that a rule could not replicate,
+// those that failed last first. It fails with an *object.Error.
+type Failures interface {
+	Failures(ctx context.Context, rule string, limit int) ([]object.Failure, error)
+}

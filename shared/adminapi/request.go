@@ -1,0 +1,249 @@
+package adminapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"bucket-replicator/shared/rule"
+)
+
+// Root is the path that all routes are under.
+const Root = "/_/api/admin"
+
+// route is one thing that can be asked for.
+type route struct {
+	method string
+	path   string // under Root; {job} is one part of it
+	params []string
+	serve  func(*Handler, context.Context, *request) (answer, error)
+}
+
+var routes = []route{
+	{http.MethodGet, "/healthz", nil, (*Handler).healthz},
+	{http.MethodGet, "/jobs", nil, (*Handler).jobs},
+	{http.MethodGet, "/jobs/{job}", nil, (*Handler).job},
+	{http.MethodGet, "/jobs/{job}/runs", []string{"limit", "cursor"}, (*Handler).runs},
+	{http.MethodGet, "/jobs/{job}/failures", []string{"limit"}, (*Handler).failures},
+	{http.MethodPost, "/jobs/{job}/run-now", []string{"existing"}, (*Handler).runNow},
+	{http.MethodPost, "/jobs/{job}/pause", nil, (*Handler).pause},
+	{http.MethodPost, "/jobs/{job}/resume", nil, (*Handler).resume},
+	{http.MethodPost, "/jobs/{job}/kill", nil, (*Handler).kill},
+	{http.MethodPost, "/jobs/{job}/approve-deletes", []string{"deletes"}, (*Handler).approveDeletes},
+}
+
+// find answers the route and the job that the path names. A HEAD is a GET whose
+// answer has no body.
+//
+// A REST API hands the path over as it was sent, still encoded and without the
+// stage, so its parts are decoded here, each by itself: an encoded slash makes
+// no new part, and what was encoded twice names something else.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
+func find(method, path string) (found route, job string, err error) {
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		if parts[i], err = url.PathUnescape(part); err != nil {
+			return route{}, "", noSuchPath()
+		}
+	}
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	var allow []string
+	for _, r := range routes {
+		job, ok := r.match(parts)
+		switch {
+		case !ok:
+		case r.method == method:
+			return r, job, nil
+		case r.method == http.MethodGet:
+			allow = append(allow, http.MethodGet, http.MethodHead)
+		default:
+			allow = append(allow, r.method)
+		}
+	}
+	if allow == nil {
+		return route{}, "", noSuchPath()
+	}
+	return route{}, "", &refusal{
+		status: http.StatusMethodNotAllowed, code: "MethodNotAllowed",
+		message: "this path takes " + strings.Join(allow, " and "), allow: strings.Join(allow, ", "),
+	}
+}
+
+func noSuchPath() error {
+	return &refusal{status: http.StatusNotFound, code: "NotFound", message: "there is no such path; those there are begin with " + Root + "/jobs"}
+}
+
+func (r route) match(parts []string) (job string, ok bool) {
+	pattern := strings.Split(Root+r.path, "/")
+	if len(pattern) != len(parts) {
+		return "", false
+	}
+	for i, part := range parts {
+		switch {
+		case pattern[i] == "{job}" && part != "":
+			job = part
+		case pattern[i] != part:
+			return "", false
+		}
+	}
+	return job, true
+}
+
+// request is what a route gets to see. Its methods collect what is wrong with
+// the parameters.
+type request struct {
+	route route
+	rule  string // the name of the rule whose job the path names
+	query map[string][]string
+	wrong []string
+}
+
+// read fills in the request. What nobody would look at is refused, and not passed
+// over: a parameter misspelt would silently do something else.
+func (r *request) read(e events.APIGatewayProxyRequest) error {
+	found, job, err := find(e.HTTPMethod, e.Path)
+	if err != nil {
+		return err
+	}
+	r.route, r.rule = found, strings.TrimPrefix(job, kind+":")
+	r.query = e.MultiValueQueryStringParameters
+	if r.query == nil {
+		r.query = map[string][]string{}
+		for name, value := range e.QueryStringParameters {
+			r.query[name] = []string{value}
+		}
+	}
+	for name, values := range r.query {
+		switch {
+		case strings.HasPrefix(strings.ToLower(name), "x-amz-"): // a signature in the query
+		case !slices.Contains(found.params, name):
+			r.problem(name, "%s", unknown(name, found.params))
+		case len(values) != 1:
+			r.problem(name, "is given %d times: give it once", len(values))
+		}
+	}
+	if body := strings.TrimSpace(e.Body); body != "" && body != "{}" {
+		r.problem("body", "is not looked at: leave it out")
+	}
+	slices.Sort(r.wrong) // no map has an order
+	return r.invalid()
+}
+
+func unknown(name string, known []string) string {
+	if near := rule.Nearest(name, known); near != "" {
+		return fmt.Sprintf("is not known here: did you mean %q?", near)
+	}
+	if len(known) == 0 {
+		return "is not known here: there are no parameters"
+	}
+	return "is not known here: there is " + strings.Join(known, " and ")
+}
+
+func (r *request) problem(field, format string, args ...any) {
+	r.wrong = append(r.wrong, field+" "+fmt.Sprintf(format, args...))
+}
+
+// invalid is the error for what was found wrong so far, nil for nothing.
+func (r *request) invalid() error {
+	if len(r.wrong) == 0 {
+		return nil
+	}
+	return &refusal{status: http.StatusBadRequest, code: "InvalidRequest", message: "the request is not valid", details: r.wrong}
+}
+
+// value is the parameter's, false where it is not given.
+func (r *request) value(name string) (string, bool) {
+	v, ok := r.query[name]
+	if !ok {
+		return "", false
+	}
+	return v[0], true
+}
+
+// integer is a whole number from least to most, or otherwise.
+func (r *request) integer(name string, otherwise, least, most int64) int64 {
+	v, ok := r.value(name)
+	if !ok {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < least || n > most {
+		r.problem(name, "is %q: give a whole number from %d to %d", v, least, most)
+	}
+	return n
+}
+
+// boolean is false where it is not given.
+func (r *request) boolean(name string) bool {
+	switch v, ok := r.value(name); {
+	case v == "true":
+		return true
+	case ok && v != "false":
+		r.problem(name, "is %q: give true or false", v)
+	}
+	return false
+}
+
+// cursor is the run before which a page of runs begins; 0 where it is not given.
+func (r *request) cursor(name string) int64 {
+	v, ok := r.value(name)
+	if !ok {
+		return 0
+	}
+	text, err := cursors.DecodeString(v)
+	id, notNumber := strconv.ParseInt(string(text), 10, 64)
+	if err != nil || notNumber != nil || id < 1 {
+		r.problem(name, "is %q: give the next_cursor of the page before, as it is", v)
+	}
+	return id
+}
+
+// cursors keep people from counting with what is only to be handed back.
+var cursors = base64.RawURLEncoding.Strict()
+
+func cursor(id int64) string { return cursors.EncodeToString(strconv.AppendInt(nil, id, 10)) }
+
+// response is the answer in API Gateway's words.
+func (a answer) response(method string) events.APIGatewayProxyResponse {
+	r := events.APIGatewayProxyResponse{
+		StatusCode: a.status,
+		Headers:    map[string]string{"Cache-Control": "no-store"},
+	}
+	if a.allow != "" {
+		r.Headers["Allow"] = a.allow
+	}
+	if a.body == nil {
+		return r
+	}
+	r.Headers["Content-Type"] = "application/json"
+	r.Headers["X-Content-Type-Options"] = "nosniff"
+	if method != http.MethodHead {
+		r.Body = a.text
+	}
+	return r
+}
+
+func (a *answer) encode() error {
+	if a.body == nil {
+		return nil
+	}
+	var text bytes.Buffer
+	out := json.NewEncoder(&text)
+	out.SetEscapeHTML(false) // people read it in a terminal
+	if err := out.Encode(a.body); err != nil {
+		return err
+	}
+	a.text = text.String()
+	return nil
+}
