@@ -49,7 +49,7 @@ func TestRedriveSendsDeadLettersAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	for line := range strings.Lines(c.Exports(nil)) {
+	for line := range strings.Lines(c.Exports()) {
 		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
 		t.Setenv(name, value)
 	}

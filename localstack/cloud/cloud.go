@@ -164,7 +164,8 @@ func (c *Cloud) environment() ([]string, error) {
 // Exports are the lines of a shell script that points the AWS CLI and SDKs at
 // this cloud, and curl at the admin API of the stack if one is deployed. The
 // empty session token hides the one of a real account.
-func (c *Cloud) Exports(outputs map[string]string) string {
+func (c *Cloud) Exports() string {
+	outputs, _ := c.Deployed() // where that cannot be read there is no API to tell of
 	return fmt.Sprintf(`export AWS_ENDPOINT_URL=%[1]s
 export AWS_ENDPOINT_URL_S3=%[1]s
 export AWS_REGION=%[2]s
