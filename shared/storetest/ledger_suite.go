@@ -21,14 +21,19 @@ type LedgerFixture struct {
 		Put(ctx context.Context, at object.Ref, p object.Provenance) (int64, error)
 		Forget(ctx context.Context, at object.Ref, revision int64) error
 		Fail(ctx context.Context, f object.Failure) error
+		Failures(ctx context.Context, ruleName string, limit int) ([]object.Failure, error)
+		Due(ctx context.Context, ruleName string, now time.Time, limit int) ([]object.Failure, error)
+		Postpone(ctx context.Context, f object.Failure, to time.Time) error
+		Healed(ctx context.Context, ruleName string, source object.Ref) error
+		Heal(ctx context.Context, ruleName string, before time.Time) error
+		Trim(ctx context.Context, ruleName string, keep int) (int, error)
+		CountDeletes(ctx context.Context, ruleName string, hour time.Time, n int) (int64, error)
 		Catalog(ctx context.Context) (rule.Catalog, error)
 		Deploy(ctx context.Context, c rule.Config, now time.Time) error
 		SetPaused(ctx context.Context, name string, paused bool) error
 	}
 	// LoseNextAnswer lets the next request take effect and loses its answer.
 	LoseNextAnswer func()
-	// Failures lists what is recorded, in any order.
-	Failures func(t *testing.T) []object.Failure
 	// AddAPIRule stores a rule as the API does.
 	AddAPIRule func(t *testing.T, r rule.Rule)
 }
@@ -50,6 +55,14 @@ func TestLedger(t *testing.T, open func(t *testing.T) LedgerFixture) {
 		"a batch of many addresses":                      aBatchOfManyAddresses,
 		"a read that may be stale answers some revision": aReadThatMayBeStale,
 		"a failure counts its attempts":                  aFailureCountsItsAttempts,
+		"failures are listed from the newest":            failuresAreListedFromTheNewest,
+		"failures are due from the oldest":               failuresAreDueFromTheOldest,
+		"postpone wants the failure as it was seen":      postponeConditions,
+		"of twenty who postpone one does":                racingPostpones,
+		"what replicated is no failure":                  whatReplicatedIsNoFailure,
+		"heal removes what is older":                     healRemovesWhatIsOlder,
+		"trim keeps the newest":                          trimKeepsTheNewest,
+		"deletes add up by rule and hour":                deletesAddUp,
 		"an empty ledger":                                anEmptyLedger,
 		"a catalog comes back as deployed":               aCatalogComesBackAsDeployed,
 		"deploying the same again writes nothing":        deployingTheSameAgain,
@@ -358,46 +371,6 @@ func aReadThatMayBeStale(t *testing.T, f LedgerFixture) {
 	if p, ok := found[replica]; ok && !reflect.DeepEqual(p, first) && !reflect.DeepEqual(p, second) {
 		t.Errorf("got %+v, which was never there", p)
 	}
-}
-
-func aFailureCountsItsAttempts(t *testing.T, f LedgerFixture) {
-	source := object.Ref{Bucket: object.Bucket{Backend: "aws", Name: "src"}, Key: strings.Repeat("日", 341)}
-	first := object.Failure{
-		Rule: "mirror", Source: source, Dest: replica, OccurredAt: day,
-		Code: "AccessDenied", Message: "denied", Advice: "allow it", RetryAt: day.Add(time.Hour),
-	}
-	second := object.Failure{
-		Rule: "mirror", Source: source, Dest: replica, OccurredAt: day.Add(time.Minute),
-		Code: "KMS.DisabledException", Message: "the key is disabled", Advice: "enable it",
-	}
-	other := first
-	other.Rule = "second"
-	odd := first
-	odd.Source.Key, odd.Dest.Key = "not utf-8 \xff", "not utf-8 \xfe"
-	for _, failure := range []object.Failure{first, first, second, other, odd} {
-		if err := f.Ledger.Fail(t.Context(), failure); err != nil {
-			t.Fatal(err)
-		}
-	}
-	second.Attempts, other.Attempts, odd.Attempts = 3, 1, 1
-	got := f.Failures(t)
-	if len(got) != 3 {
-		t.Errorf("%d failures, want 3", len(got))
-	}
-	for _, want := range []object.Failure{second, other, odd} {
-		if !containsEqual(got, want) {
-			t.Errorf("missing %+v in %+v", want, got)
-		}
-	}
-}
-
-func containsEqual(all []object.Failure, want object.Failure) bool {
-	for _, f := range all {
-		if reflect.DeepEqual(f, want) {
-			return true
-		}
-	}
-	return false
 }
 
 // mustPut answers what is stored now: p at its new revision.

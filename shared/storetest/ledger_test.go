@@ -24,7 +24,6 @@ func TestTheFakeLedgerKeepsTheLedgersPromises(t *testing.T) {
 					return storetest.ApplyThenFail, &object.Error{Code: "ConnectionReset"}
 				}
 			},
-			Failures: func(*testing.T) []object.Failure { return l.AllFailures() },
 			AddAPIRule: func(t *testing.T, r rule.Rule) {
 				c, err := l.Catalog(t.Context())
 				if err != nil {

@@ -55,7 +55,6 @@ func TestLedgerOnMiniStack(t *testing.T) {
 		return storetest.LedgerFixture{
 			Ledger:         l,
 			LoseNextAnswer: func() { transport.lose.Store(true) },
-			Failures:       func(t *testing.T) []object.Failure { return failures(t, l) },
 			AddAPIRule:     func(t *testing.T, r rule.Rule) { addAPIRule(t, db, tables.Rules, r) },
 		}
 	})
@@ -147,20 +146,6 @@ func createTable(t *testing.T, db *dynamodb.Client, name string, s schema.Table)
 		t.Fatal(err)
 	}
 	return name
-}
-
-// failures lists those of the rules that the suite uses.
-func failures(t *testing.T, l *ledger.Ledger) []object.Failure {
-	t.Helper()
-	var all []object.Failure
-	for _, name := range []string{"mirror", "second"} {
-		some, err := l.Failures(t.Context(), name, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, some...)
-	}
-	return all
 }
 
 // addAPIRule writes the item that a rule made through the API has.

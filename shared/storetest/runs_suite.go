@@ -1,0 +1,1048 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"bucket-replicator/shared/keyspace"
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/run"
+)
+
+// RunsFixture is an empty store of runs and what a test needs around it.
+type RunsFixture struct {
+	Runs run.Store
+	// Ledger keeps the failures that Heal removes.
+	Ledger interface {
+		Fail(ctx context.Context, f object.Failure) error
+		Failures(ctx context.Context, ruleName string, limit int) ([]object.Failure, error)
+	}
+	// LoseNextAnswer lets the next request take effect and loses its answer.
+	LoseNextAnswer func()
+}
+
+// TestRuns is what the store of runs promises. Every subtest gets a store of its
+// own from open.
+func TestRuns(t *testing.T, open func(t *testing.T) RunsFixture) {
+	for name, test := range map[string]func(*testing.T, RunsFixture){
+		"every field of a run comes back":               everyFieldOfARunComesBack,
+		"a run of nothing but zeros comes back":         aRunOfZerosComesBack,
+		"a shard of any keys comes back":                aShardOfAnyKeysComesBack,
+		"begin wants the job as it was seen":            beginConditions,
+		"of twenty racing begins one wins":              racingBegins,
+		"a job is replaced where it is as seen":         jobConditions,
+		"jobs of more rules than a batch holds":         jobsOfManyRules,
+		"a run that there is not":                       aRunThatThereIsNot,
+		"runs are listed from the newest":               runsAreListedFromTheNewest,
+		"shards are listed in the order of their keys":  shardsAreListedInOrder,
+		"shards of more than a page of answers":         shardsOfMoreThanAPage,
+		"turn wants the run as it was seen":             turnConditions,
+		"turn writes what a run's life changes":         turnWritesWhatItSays,
+		"a run that ends lets its job go":               aRunThatEnds,
+		"a run that becomes active again takes its job": aRunThatBecomesActiveAgain,
+		"a cancel needs an active run and no more":      aCancelNeedsAnActiveRun,
+		"of twenty racing turns one wins":               racingTurns,
+		"who may claim a shard":                         claimConditions,
+		"a claim answers the shard as it is now":        aClaimAnswersTheShard,
+		"a claim for a later phase opens the shard":     aClaimForALaterPhase,
+		"of twenty racing claims one wins":              racingClaims,
+		"save wants the last fence":                     saveConditions,
+		"a save drops what the shard lacks":             aSaveDropsWhatTheShardLacks,
+		"share adds shards to an active run":            shareAddsShards,
+		"share leaves all as it was or does all":        shareConditions,
+		"a shard ends once":                             aShardEndsOnce,
+		"twenty shards end at the same time":            shardsEndTogether,
+		"resent wants the shard as it was seen":         resentConditions,
+		"of twenty who resend one does":                 racingResents,
+		"heal removes what failed before":               healRemovesWhatFailedBefore,
+		"a lost answer":                                 lostAnswersOfRuns,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
+}
+
+const racers = 20
+
+// fullTotals have a value in every field.
+func fullTotals() run.Totals {
+	return run.Totals{
+		Scanned: math.MaxInt64, Copied: 1 << 53, Deleted: 3, Errors: 4, Bytes: 1<<62 + 1,
+		Skipped: map[string]int64{"in_sync": 1<<53 + 1, "excluded": 0, "a b.c#": 7},
+		Sources: 5, Candidates: 6, Held: 7, Sample: []string{"b", "a", "b", ""},
+	}
+}
+
+func fullRun() run.Run {
+	return run.Run{
+		Rule: "mirror", ID: 1, Trigger: run.ByResume, Existing: true, Scope: "src/ü <&> -> dst/",
+		State: run.DeletesHeld, Phase: run.Deleting + 1, Shards: 1000, Open: 7, StartedAt: day, EndedAt: day.Add(time.Hour),
+		Expected: 1 << 40, Approved: true, Error: "shard 1.2: access denied", Totals: fullTotals(),
+	}
+}
+
+func fullShard() run.Shard {
+	return run.Shard{
+		Rule: "mirror", Run: 1, ID: "1.98.3", Children: 98, Range: keyspace.Range{After: "a", Until: "z"},
+		Phase: run.Deleting, Cursor: "m", Ended: true, Intent: []string{"n", "o"}, Totals: fullTotals(),
+		Error: "listing denied", Owner: "worker-1", LeasedUntil: day.Add(time.Minute), Fence: 1 << 50, Tries: 3,
+		SavedAt: day.Add(time.Second), SentAt: day.Add(-time.Second),
+	}
+}
+
+func everyFieldOfARunComesBack(t *testing.T, f RunsFixture) {
+	r, s := fullRun(), fullShard()
+	job := run.Job{Rule: "mirror", LastRun: 1, ActiveRun: 1, NextDue: day.Add(time.Hour), Retry: true, Scope: "src/ü <&> -> dst/"}
+	everyFieldIsSet(t, reflect.ValueOf(r), "Run")
+	everyFieldIsSet(t, reflect.ValueOf(s), "Shard")
+	everyFieldIsSet(t, reflect.ValueOf(job), "Job")
+	want := r
+	// Times are kept in milliseconds, whatever their zone.
+	r.StartedAt = r.StartedAt.Add(999 * time.Microsecond).In(time.FixedZone("elsewhere", 3600))
+	mustBegin(t, f, run.Job{}, job, r, s)
+	wantJob(t, f, "mirror", job)
+	wantRun(t, f, want)
+	wantShards(t, f, "mirror", 1, s)
+}
+
+func aRunOfZerosComesBack(t *testing.T, f RunsFixture) {
+	r := run.Run{Rule: "mirror", ID: 1, StartedAt: day}
+	s := run.Shard{Rule: "mirror", Run: 1, ID: "1"}
+	mustBegin(t, f, run.Job{Rule: "mirror"}, run.Job{Rule: "mirror"}, r, s)
+	wantJob(t, f, "mirror", run.Job{})
+	wantRun(t, f, r)
+	wantShards(t, f, "mirror", 1, s)
+}
+
+// oddKeys are what S3 lists as keys, and what other stores accept.
+var oddKeys = []string{
+	"", " ", "=", "=?&#.txt", "a b+c%2F%20.txt", "ü/日本/🙂.bin", "tab\tnewline\n", "nul\x00", "'\"\\{}", ":name#name", "x//y",
+	strings.Repeat("k", 1024), strings.Repeat("日", 341), "not utf-8 \xff", strings.Repeat("\xff", 1024), "\uFFFD",
+}
+
+func aShardOfAnyKeysComesBack(t *testing.T, f RunsFixture) {
+	for i, key := range oddKeys {
+		ruleName := fmt.Sprint("rule ", i)
+		s := run.Shard{
+			Rule: ruleName, Run: 1, ID: "1", Phase: run.Copying, Range: keyspace.Range{After: key, Until: key}, Cursor: key,
+			Intent: []string{key, "", key}, SavedAt: day,
+		}
+		s.Sample = []string{key}
+		r := run.Run{Rule: ruleName, ID: 1, State: run.Queued, StartedAt: day}
+		mustBegin(t, f, run.Job{}, run.Job{Rule: ruleName, LastRun: 1}, r, s)
+		wantShards(t, f, ruleName, 1, s)
+		s.Intent = oddKeys
+		if err := f.Runs.Save(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		wantShards(t, f, ruleName, 1, s)
+	}
+}
+
+// begin starts the rule's first run, running, with one open shard.
+func begin(t *testing.T, f RunsFixture, ruleName string) (run.Run, run.Shard) {
+	t.Helper()
+	r := run.Run{
+		Rule: ruleName, ID: 1, Trigger: run.BySchedule, Scope: "src/ -> dst/", State: run.Running, Phase: run.Copying,
+		Shards: 1, Open: 1, StartedAt: day, Expected: 10,
+	}
+	s := run.Shard{Rule: ruleName, Run: 1, ID: "1", Phase: run.Copying, SentAt: day}
+	mustBegin(t, f, run.Job{Rule: ruleName}, run.Job{Rule: ruleName, LastRun: 1, ActiveRun: 1, NextDue: day.Add(time.Hour), Scope: r.Scope}, r, s)
+	return r, s
+}
+
+func mustBegin(t *testing.T, f RunsFixture, seen, next run.Job, r run.Run, root run.Shard) {
+	t.Helper()
+	if err := f.Runs.Begin(t.Context(), seen, next, r, root); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// claimed is the shard with a lease of "worker" that holds for a minute.
+func claimed(t *testing.T, f RunsFixture, s run.Shard) run.Shard {
+	t.Helper()
+	got, err := f.Runs.Claim(t.Context(), ticketFor(s, s.Phase), "worker", day, day.Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func ticketFor(s run.Shard, p run.Phase) run.Ticket {
+	return run.Ticket{Rule: s.Rule, Run: s.Run, Shard: s.ID, Phase: p}
+}
+
+func beginConditions(t *testing.T, f RunsFixture) {
+	job := run.Job{Rule: "mirror", LastRun: 4, Scope: "src/ -> dst/", NextDue: day, Retry: true}
+	if err := f.Runs.SetJob(t.Context(), run.Job{}, job); err != nil {
+		t.Fatal(err)
+	}
+	next := run.Job{Rule: "mirror", LastRun: 5, ActiveRun: 5, Scope: "src/ -> dst/"}
+	r := run.Run{Rule: "mirror", ID: 5, State: run.Queued, Phase: run.Copying, Shards: 1, Open: 1, StartedAt: day}
+	s := run.Shard{Rule: "mirror", Run: 5, ID: "1", Phase: run.Copying}
+	for name, seen := range map[string]run.Job{
+		"no job":            {Rule: "mirror"},
+		"another last run":  {Rule: "mirror", LastRun: 3, Scope: "src/ -> dst/"},
+		"an active run":     {Rule: "mirror", LastRun: 4, ActiveRun: 4, Scope: "src/ -> dst/"},
+		"another scope":     {Rule: "mirror", LastRun: 4, Scope: "src/a -> dst/"},
+		"no scope":          {Rule: "mirror", LastRun: 4},
+		"none of its words": {Rule: "mirror", NextDue: day, Retry: true},
+	} {
+		wantClass(t, name, f.Runs.Begin(t.Context(), seen, next, r, s), object.Premise)
+	}
+	wantJob(t, f, "mirror", job)
+	wantNoRun(t, f, "mirror", 5)
+	wantShards(t, f, "mirror", 5)
+
+	// When it is due is none of the conditions.
+	mustBegin(t, f, run.Job{Rule: "mirror", LastRun: 4, Scope: "src/ -> dst/"}, next, r, s)
+	wantJob(t, f, "mirror", next)
+
+	changed := r
+	changed.State = run.Running
+	wantClass(t, "a run that exists", f.Runs.Begin(t.Context(), next, next, changed, s), object.Premise)
+	wantRun(t, f, r)
+}
+
+func racingBegins(t *testing.T, f RunsFixture) {
+	winner := race(t, func(i int) error {
+		r := run.Run{Rule: "mirror", ID: 1, Trigger: run.ByRunNow, State: run.Queued, Phase: run.Copying, Expected: int64(i), StartedAt: day}
+		return f.Runs.Begin(t.Context(), run.Job{Rule: "mirror"}, run.Job{Rule: "mirror", LastRun: 1, ActiveRun: 1}, r, run.Shard{Rule: "mirror", Run: 1, ID: "1"})
+	})
+	if got := mustRun(t, f, "mirror", 1); got.Expected != int64(winner) {
+		t.Errorf("the run is of racer %d, the winner %d", got.Expected, winner)
+	}
+}
+
+// race lets some do the same at once. One must win, and the others find its
+// premise gone.
+func race(t *testing.T, do func(i int) error) (winner int) {
+	t.Helper()
+	var mu sync.Mutex
+	var winners []int
+	var wg sync.WaitGroup
+	for i := range racers {
+		wg.Go(func() {
+			if err := do(i); err != nil {
+				wantClass(t, fmt.Sprint("racer ", i), err, object.Premise)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			winners = append(winners, i)
+		})
+	}
+	wg.Wait()
+	if len(winners) != 1 {
+		t.Fatalf("winners: %v", winners)
+	}
+	return winners[0]
+}
+
+func jobConditions(t *testing.T, f RunsFixture) {
+	none := run.Job{Rule: "mirror"}
+	due := run.Job{Rule: "mirror", NextDue: day}
+	ran := run.Job{Rule: "mirror", LastRun: 7, NextDue: day.Add(time.Hour), Retry: true, Scope: "a"}
+	active := run.Job{Rule: "mirror", LastRun: 7, ActiveRun: 7, Scope: "a"}
+	var stored run.Job
+	for _, step := range []struct {
+		situation  string
+		seen, next run.Job
+		ok         bool
+	}{
+		{"a run where there is none", ran, active, false},
+		{"none, rightly", none, due, true},
+		{"a job that never ran is as none", none, ran, true},
+		{"none, where there is one", none, due, false},
+		{"another last run", run.Job{Rule: "mirror", LastRun: 6, Scope: "a"}, due, false},
+		{"an active run", active, due, false},
+		{"another scope", run.Job{Rule: "mirror", LastRun: 7, Scope: "b"}, due, false},
+		{"another time", run.Job{Rule: "mirror", LastRun: 7, Scope: "a"}, active, true},
+		{"no active run", ran, due, false},
+		{"the active run", active, ran, true},
+		{"the same again", ran, ran, true},
+		{"none from now on", ran, none, true},
+		{"none once more", none, none, true},
+	} {
+		err := f.Runs.SetJob(t.Context(), step.seen, step.next)
+		if !step.ok {
+			wantClass(t, step.situation, err, object.Premise)
+		} else if stored = step.next; err != nil {
+			t.Errorf("%s: %v", step.situation, err)
+		}
+		if stored == none {
+			stored = run.Job{}
+		}
+		wantJob(t, f, "mirror", stored)
+	}
+}
+
+func jobsOfManyRules(t *testing.T, f RunsFixture) {
+	var names []string
+	want := map[string]run.Job{}
+	for i := range 250 {
+		name := fmt.Sprintf("rule-%03d", i)
+		names = append(names, name, name)
+		if i%3 > 0 {
+			want[name] = run.Job{Rule: name, LastRun: int64(i)}
+			if err := f.Runs.SetJob(t.Context(), run.Job{}, want[name]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got, err := f.Runs.Jobs(t.Context(), names); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%d jobs, want %d; %v", len(got), len(want), err)
+	}
+	if got, err := f.Runs.Jobs(t.Context(), nil); err != nil || len(got) > 0 {
+		t.Errorf("jobs of no rules: %v, %v", got, err)
+	}
+}
+
+func aRunThatThereIsNot(t *testing.T, f RunsFixture) {
+	begin(t, f, "mirror")
+	wantNoRun(t, f, "mirror", 2)
+	wantNoRun(t, f, "mirro", 1)
+	wantShards(t, f, "mirror", 2)
+	none := run.Run{Rule: "mirror", ID: 2}
+	for _, state := range []run.State{run.Succeeded, run.Cancelled} {
+		next := none
+		next.State = state
+		wantClass(t, "turn", f.Runs.Turn(t.Context(), none, next, run.Job{Rule: "mirror"}), object.Premise)
+	}
+	wantNoRun(t, f, "mirror", 2)
+}
+
+func runsAreListedFromTheNewest(t *testing.T, f RunsFixture) {
+	for _, ruleName := range []string{"mirror", "mirror-2"} {
+		seen := run.Job{Rule: ruleName}
+		for id := int64(1); id <= 12; id++ {
+			next := run.Job{Rule: ruleName, LastRun: id}
+			mustBegin(t, f, seen, next, run.Run{Rule: ruleName, ID: id, StartedAt: day}, run.Shard{Rule: ruleName, Run: id, ID: "1"})
+			seen = next
+		}
+	}
+	for _, c := range []struct {
+		before int64
+		limit  int
+		want   []int64
+	}{
+		{0, 3, []int64{12, 11, 10}},
+		{10, 3, []int64{9, 8, 7}},
+		{3, 10, []int64{2, 1}},
+		{1, 10, nil},
+		{100, 1, []int64{12}},
+		{0, 100, []int64{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}},
+	} {
+		runs, err := f.Runs.Runs(t.Context(), "mirror", c.before, c.limit)
+		var got []int64
+		for _, r := range runs {
+			if got = append(got, r.ID); r.Rule != "mirror" || !r.StartedAt.Equal(day) {
+				t.Errorf("listed %+v", r)
+			}
+		}
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%d runs before %d: %v, %v; want %v", c.limit, c.before, got, err, c.want)
+		}
+	}
+	if runs, err := f.Runs.Runs(t.Context(), "mirro", 0, 10); err != nil || len(runs) > 0 {
+		t.Errorf("runs of a rule that has none: %v, %v", runs, err)
+	}
+}
+
+func shardsAreListedInOrder(t *testing.T, f RunsFixture) {
+	_, s := begin(t, f, "mirror")
+	s = claimed(t, f, s)
+	// Shard 1 gives "c" and "g" away, and what 1.1 becomes, all that it has.
+	one, two := s, s
+	one.ID, one.Range = "1.1", keyspace.Range{After: "c", Until: "g"}
+	two.ID, two.Range = "1.2", keyspace.Range{After: "g"}
+	s.Range.Until, s.Children = "c", 2
+	mustShare(t, f, s, one, two)
+	child := one
+	child.ID = "1.1.1"
+	one.Range.Until = "c"
+	mustShare(t, f, one, child)
+	wantShards(t, f, "mirror", 1, s, one, child, two)
+
+	// The tenth run's shards are not the first one's.
+	job := mustJob(t, f, "mirror")
+	next := job
+	next.LastRun, next.ActiveRun = 10, 10
+	other := run.Shard{Rule: "mirror", Run: 10, ID: "1"}
+	mustBegin(t, f, job, next, run.Run{Rule: "mirror", ID: 10, State: run.Queued, StartedAt: day}, other)
+	wantShards(t, f, "mirror", 1, s, one, child, two)
+	wantShards(t, f, "mirror", 10, other)
+}
+
+func mustShare(t *testing.T, f RunsFixture, s run.Shard, children ...run.Shard) {
+	t.Helper()
+	if err := f.Runs.Share(t.Context(), s, children); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func shardsOfMoreThanAPage(t *testing.T, f RunsFixture) {
+	r, s := begin(t, f, "mirror")
+	s = claimed(t, f, s)
+	// A page has one megabyte.
+	var want []run.Shard
+	for i := range 15 {
+		child := run.Shard{Rule: "mirror", Run: 1, ID: fmt.Sprintf("1.%d", i+1), Phase: run.Copying, Range: keyspace.Range{After: fmt.Sprintf("%02d", i)}}
+		for n := range 100 {
+			child.Intent = append(child.Intent, strings.Repeat("x", 1000)+fmt.Sprint(n))
+		}
+		s.Children++
+		mustShare(t, f, s, child)
+		want = append(want, child)
+	}
+	wantShards(t, f, "mirror", 1, append([]run.Shard{s}, want...)...)
+	if got := mustRun(t, f, "mirror", 1); got.Shards != r.Shards+15 || got.Open != r.Open+15 {
+		t.Errorf("%d shards, %d open", got.Shards, got.Open)
+	}
+}
+
+func turnConditions(t *testing.T, f RunsFixture) {
+	r, _ := begin(t, f, "mirror")
+	job := mustJob(t, f, "mirror")
+	next := r
+	next.Phase, next.Open, next.Error = run.Deleting, 5, "changed"
+	for name, change := range map[string]func(was *run.Run){
+		"another state": func(was *run.Run) { was.State = run.Queued },
+		"another phase": func(was *run.Run) { was.Phase = run.Deleting },
+		"another open":  func(was *run.Run) { was.Open = 2 },
+		"nothing open":  func(was *run.Run) { was.Open = 0 },
+	} {
+		was := r
+		change(&was)
+		wantClass(t, name, f.Runs.Turn(t.Context(), was, next, job), object.Premise)
+		ended := next
+		ended.State = run.Failed
+		wantClass(t, name+", and it ends", f.Runs.Turn(t.Context(), was, ended, run.Job{Rule: "mirror", Retry: true}), object.Premise)
+	}
+	wantRun(t, f, r)
+	wantJob(t, f, "mirror", job)
+}
+
+func turnWritesWhatItSays(t *testing.T, f RunsFixture) {
+	r, _ := begin(t, f, "mirror")
+	job := mustJob(t, f, "mirror")
+	full := fullRun()
+	full.State, full.Open = run.Running, 7
+	if err := f.Runs.Turn(t.Context(), r, full, run.Job{Rule: "mirror"}); err != nil {
+		t.Fatal(err)
+	}
+	want := r
+	want.State, want.Phase, want.Open, want.EndedAt = full.State, full.Phase, full.Open, full.EndedAt
+	want.Approved, want.Error, want.Totals = full.Approved, full.Error, full.Totals
+	wantRun(t, f, want)
+	wantJob(t, f, "mirror", job) // it went on
+
+	was := want
+	want.EndedAt, want.Approved, want.Error, want.Totals, want.Open = time.Time{}, false, "", run.Totals{}, 0
+	if err := f.Runs.Turn(t.Context(), was, want, run.Job{Rule: "mirror"}); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, f, want)
+}
+
+func aRunThatEnds(t *testing.T, f RunsFixture) {
+	for _, state := range []run.State{run.Succeeded, run.CompletedWithErrors, run.Failed, run.Cancelled, run.DeletesHeld} {
+		r, _ := begin(t, f, string(state))
+		job := mustJob(t, f, r.Rule)
+		next := r
+		next.State, next.EndedAt = state, day.Add(time.Hour)
+
+		// The job is another run's meanwhile.
+		other := job
+		other.LastRun, other.ActiveRun = 2, 2
+		mustSetJob(t, f, job, other)
+		wantClass(t, string(state), f.Runs.Turn(t.Context(), r, next, job), object.Premise)
+		wantRun(t, f, r)
+		wantJob(t, f, r.Rule, other)
+		mustSetJob(t, f, other, job)
+
+		given := run.Job{Rule: r.Rule, LastRun: 99, ActiveRun: 99, Scope: "elsewhere", NextDue: day.Add(2 * time.Hour), Retry: true}
+		if err := f.Runs.Turn(t.Context(), r, next, given); err != nil {
+			t.Fatal(err)
+		}
+		wantRun(t, f, next)
+		job.ActiveRun, job.NextDue, job.Retry = 0, given.NextDue, given.Retry
+		wantJob(t, f, r.Rule, job)
+		wantClass(t, string(state)+" again", f.Runs.Turn(t.Context(), r, next, given), object.Premise)
+	}
+}
+
+func mustSetJob(t *testing.T, f RunsFixture, seen, next run.Job) {
+	t.Helper()
+	if err := f.Runs.SetJob(t.Context(), seen, next); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func aRunThatBecomesActiveAgain(t *testing.T, f RunsFixture) {
+	r, _ := begin(t, f, "mirror")
+	active := mustJob(t, f, "mirror")
+	held := r
+	held.State, held.EndedAt, held.Open, held.Totals = run.DeletesHeld, day.Add(time.Hour), 0, fullTotals()
+	if err := f.Runs.Turn(t.Context(), r, held, run.Job{Rule: "mirror", NextDue: day, Retry: true}); err != nil {
+		t.Fatal(err)
+	}
+	next := held
+	next.State, next.Phase, next.Approved, next.EndedAt, next.Open = run.Running, run.Deleting, true, time.Time{}, 3
+	job := mustJob(t, f, "mirror")
+	for name, other := range map[string]run.Job{
+		"another run is active": {Rule: "mirror", LastRun: 2, ActiveRun: 2, Scope: job.Scope},
+		"another run was since": {Rule: "mirror", LastRun: 2, Scope: job.Scope},
+		"it is active":          active,
+	} {
+		mustSetJob(t, f, job, other)
+		wantClass(t, name, f.Runs.Turn(t.Context(), held, next, job), object.Premise)
+		wantJob(t, f, "mirror", other)
+		wantRun(t, f, held)
+		mustSetJob(t, f, other, job)
+	}
+	if err := f.Runs.Turn(t.Context(), held, next, run.Job{Rule: "mirror", NextDue: day.Add(time.Minute)}); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, f, next)
+	job.ActiveRun, job.NextDue, job.Retry = 1, day.Add(time.Minute), false
+	wantJob(t, f, "mirror", job)
+}
+
+func aCancelNeedsAnActiveRun(t *testing.T, f RunsFixture) {
+	r, s := begin(t, f, "mirror")
+	s = claimed(t, f, s)
+	child := s
+	child.ID = "1.1"
+	mustShare(t, f, s, child)
+	// Two are open now, which the one who cancels has not seen.
+	next := r
+	next.State, next.EndedAt, next.Totals = run.Cancelled, day.Add(time.Hour), fullTotals()
+	seen := r
+	seen.State = run.Queued
+	job := mustJob(t, f, "mirror")
+	if err := f.Runs.Turn(t.Context(), seen, next, job); err != nil {
+		t.Fatal(err)
+	}
+	next.Shards, next.Open = 2, 2
+	wantRun(t, f, next)
+	job.ActiveRun = 0
+	wantJob(t, f, "mirror", job)
+	again := next
+	again.Error = "again"
+	wantClass(t, "a cancelled run", f.Runs.Turn(t.Context(), r, again, job), object.Premise)
+	wantRun(t, f, next)
+}
+
+func racingTurns(t *testing.T, f RunsFixture) {
+	r, _ := begin(t, f, "mirror")
+	race(t, func(int) error {
+		next := r
+		next.State = run.Succeeded
+		return f.Runs.Turn(t.Context(), r, next, run.Job{Rule: "mirror"})
+	})
+	r, _ = begin(t, f, "second")
+	race(t, func(int) error {
+		next := r
+		next.Phase = run.Deleting
+		return f.Runs.Turn(t.Context(), r, next, run.Job{Rule: "second"})
+	})
+}
+
+func claimConditions(t *testing.T, f RunsFixture) {
+	now := day.Add(time.Second)
+	type shard = run.Shard
+	for name, c := range map[string]struct {
+		stored run.Shard
+		phase  run.Phase // of the ticket; 0: Copying
+		ok     bool
+	}{
+		"nobody's":                               {stored: shard{Phase: run.Copying}, ok: true},
+		"another's":                              {stored: shard{Phase: run.Copying, Owner: "other", LeasedUntil: now.Add(time.Millisecond)}},
+		"another's, until now":                   {stored: shard{Phase: run.Copying, Owner: "other", LeasedUntil: now}, ok: true},
+		"another's, long ago":                    {stored: shard{Phase: run.Copying, Owner: "other", LeasedUntil: now.Add(-time.Hour), Fence: 9, Tries: 4}, ok: true},
+		"another's, for no time":                 {stored: shard{Phase: run.Copying, Owner: "other"}, ok: true},
+		"one's own":                              {stored: shard{Phase: run.Copying, Owner: "worker", LeasedUntil: now.Add(time.Minute)}, ok: true},
+		"ended":                                  {stored: shard{Phase: run.Copying, Ended: true}},
+		"ended, in a later phase":                {stored: shard{Phase: run.Deleting, Ended: true}},
+		"of a later phase":                       {stored: shard{Phase: run.Deleting}},
+		"of the phase before, not ended":         {stored: shard{Phase: run.Copying}, phase: run.Deleting},
+		"of the phase before, ended":             {stored: shard{Phase: run.Copying, Ended: true, Fence: 3}, phase: run.Deleting, ok: true},
+		"of a phase long before, ended":          {stored: shard{Phase: run.Copying, Ended: true, Fence: 3}, phase: run.Deleting + 5, ok: true},
+		"of the phase before, ended and leased":  {stored: shard{Phase: run.Copying, Ended: true, Owner: "other", LeasedUntil: now.Add(time.Minute)}, phase: run.Deleting},
+		"of the same later phase":                {stored: shard{Phase: run.Deleting}, phase: run.Deleting, ok: true},
+		"of the same later phase, another's":     {stored: shard{Phase: run.Deleting, Owner: "other", LeasedUntil: now.Add(time.Minute)}, phase: run.Deleting},
+		"of the same later phase, ended already": {stored: shard{Phase: run.Deleting, Ended: true}, phase: run.Deleting},
+	} {
+		s := c.stored
+		s.Rule, s.Run, s.ID = name, 1, "1"
+		if c.phase == 0 {
+			c.phase = run.Copying
+		}
+		mustBegin(t, f, run.Job{}, run.Job{Rule: name, LastRun: 1}, run.Run{Rule: name, ID: 1, State: run.Running, StartedAt: day}, s)
+		got, err := f.Runs.Claim(t.Context(), ticketFor(s, c.phase), "worker", now, now.Add(time.Minute))
+		if !c.ok {
+			wantClass(t, name, err, object.Premise)
+			wantShards(t, f, name, 1, s)
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		want := s
+		want.Owner, want.LeasedUntil, want.Fence, want.Tries = "worker", now.Add(time.Minute), s.Fence+1, s.Tries+1
+		want.Phase, want.Ended = c.phase, false
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: claimed\n %+v, want\n %+v", name, got, want)
+		}
+		wantShards(t, f, name, 1, want)
+	}
+	none := run.Ticket{Rule: "nobody's", Run: 1, Shard: "1.1", Phase: run.Copying}
+	_, err := f.Runs.Claim(t.Context(), none, "worker", now, now)
+	wantClass(t, "a shard that there is not", err, object.Premise)
+	wantOneShard(t, f, "nobody's")
+}
+
+func wantOneShard(t *testing.T, f RunsFixture, ruleName string) {
+	t.Helper()
+	if shards, err := f.Runs.Shards(t.Context(), ruleName, 1); err != nil || len(shards) != 1 {
+		t.Errorf("rule %s has %d shards, %v", ruleName, len(shards), err)
+	}
+}
+
+func aClaimAnswersTheShard(t *testing.T, f RunsFixture) {
+	s := fullShard()
+	s.Ended = false
+	mustBegin(t, f, run.Job{}, run.Job{Rule: "mirror", LastRun: 1}, fullRun(), s)
+	now := s.LeasedUntil.Add(time.Hour)
+	got, err := f.Runs.Claim(t.Context(), ticketFor(s, s.Phase), "next", now, now.Add(time.Minute))
+	s.Owner, s.LeasedUntil = "next", now.Add(time.Minute)
+	s.Fence++
+	s.Tries++
+	if err != nil || !reflect.DeepEqual(got, s) {
+		t.Errorf("claimed\n %+v, want\n %+v; %v", got, s, err)
+	}
+	wantShards(t, f, "mirror", 1, s)
+}
+
+func aClaimForALaterPhase(t *testing.T, f RunsFixture) {
+	s := fullShard()
+	s.Owner, s.LeasedUntil = "", time.Time{}
+	mustBegin(t, f, run.Job{}, run.Job{Rule: "mirror", LastRun: 1}, fullRun(), s)
+	got, err := f.Runs.Claim(t.Context(), ticketFor(s, s.Phase+2), "worker", day, day.Add(time.Minute))
+	want := s.Open(s.Phase + 2)
+	want.Owner, want.LeasedUntil, want.Tries = "worker", day.Add(time.Minute), 1
+	want.Fence++
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("claimed\n %+v, want\n %+v; %v", got, want, err)
+	}
+	wantShards(t, f, "mirror", 1, want)
+}
+
+func racingClaims(t *testing.T, f RunsFixture) {
+	for name, s := range map[string]run.Shard{
+		"a shard that nobody had":        {Phase: run.Copying},
+		"a shard whose lease ended":      {Phase: run.Copying, Owner: "dead", LeasedUntil: day.Add(-time.Minute), Fence: 7},
+		"a shard that ended phase 1":     {Phase: run.Copying, Ended: true, Fence: 7},
+		"a shard that is open in turn 2": {Phase: run.Deleting},
+	} {
+		s.Rule, s.Run, s.ID = name, 1, "1"
+		phase := s.Phase
+		if s.Ended {
+			phase++
+		}
+		mustBegin(t, f, run.Job{}, run.Job{Rule: name, LastRun: 1}, run.Run{Rule: name, ID: 1, State: run.Running, StartedAt: day}, s)
+		winner := race(t, func(i int) error {
+			got, err := f.Runs.Claim(t.Context(), ticketFor(s, phase), fmt.Sprint("worker ", i), day, day.Add(time.Minute))
+			if err == nil && (got.Owner != fmt.Sprint("worker ", i) || got.Fence != s.Fence+1) {
+				t.Errorf("%s: worker %d claimed %+v", name, i, got)
+			}
+			return err
+		})
+		if got := mustShards(t, f, name, 1); got[0].Owner != fmt.Sprint("worker ", winner) || got[0].Fence != s.Fence+1 {
+			t.Errorf("%s: worker %d won, and the shard is %+v", name, winner, got[0])
+		}
+	}
+}
+
+func saveConditions(t *testing.T, f RunsFixture) {
+	_, s := begin(t, f, "mirror")
+	unclaimed := s
+	s = claimed(t, f, s)
+	wantClass(t, "no fence", f.Runs.Save(t.Context(), unclaimed), object.Premise)
+	late, err := f.Runs.Claim(t.Context(), ticketFor(s, run.Copying), "other", day.Add(time.Hour), day.Add(2*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Cursor = "a"
+	wantClass(t, "an old fence", f.Runs.Save(t.Context(), s), object.Premise)
+	future := late
+	future.Fence++
+	wantClass(t, "a fence from the future", f.Runs.Save(t.Context(), future), object.Premise)
+	wantShards(t, f, "mirror", 1, late)
+
+	late.Cursor, late.SavedAt, late.Totals, late.Tries = "m", day.Add(time.Hour), fullTotals(), 0
+	for range 2 {
+		if err := f.Runs.Save(t.Context(), late); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantShards(t, f, "mirror", 1, late)
+
+	ended := late
+	ended.Ended, ended.Owner = true, ""
+	if err := f.Runs.End(t.Context(), ended); err != nil {
+		t.Fatal(err)
+	}
+	wantClass(t, "an ended shard", f.Runs.Save(t.Context(), late), object.Premise)
+	wantShards(t, f, "mirror", 1, ended)
+	none := late
+	none.ID = "1.1"
+	wantClass(t, "no shard", f.Runs.Save(t.Context(), none), object.Premise)
+	none.Fence = 0
+	wantClass(t, "no shard and no fence", f.Runs.Save(t.Context(), none), object.Premise)
+	wantOneShard(t, f, "mirror")
+}
+
+func aSaveDropsWhatTheShardLacks(t *testing.T, f RunsFixture) {
+	s := fullShard()
+	s.Ended = false
+	mustBegin(t, f, run.Job{}, run.Job{Rule: "mirror", LastRun: 1}, fullRun(), s)
+	bare := run.Shard{Rule: s.Rule, Run: s.Run, ID: s.ID, Phase: run.Copying, Fence: s.Fence}
+	if err := f.Runs.Save(t.Context(), bare); err != nil {
+		t.Fatal(err)
+	}
+	wantShards(t, f, "mirror", 1, bare)
+}
+
+func shareAddsShards(t *testing.T, f RunsFixture) {
+	r, s := begin(t, f, "mirror")
+	s = claimed(t, f, s)
+	want := []run.Shard{s}
+	for i := range run.MaxChildren {
+		want = append(want, run.Shard{
+			Rule: "mirror", Run: 1, ID: fmt.Sprintf("1.%d", i+1), Phase: run.Copying, SentAt: day,
+			Range: keyspace.Range{After: fmt.Sprintf("%02d", i+1), Until: fmt.Sprintf("%02d", i+2)}, Cursor: fmt.Sprintf("%02d", i+1),
+		})
+	}
+	want[0].Range.Until, want[0].Children = "01", run.MaxChildren
+	mustShare(t, f, want[0], want[1:]...)
+	r.Shards += run.MaxChildren
+	r.Open += run.MaxChildren
+	wantRun(t, f, r)
+	wantShards(t, f, "mirror", 1, want...)
+}
+
+func shareConditions(t *testing.T, f RunsFixture) {
+	r, s := begin(t, f, "mirror")
+	s = claimed(t, f, s)
+	child := run.Shard{Rule: "mirror", Run: 1, ID: "1.1", Phase: run.Copying, Range: keyspace.Range{After: "m"}}
+	cut := s
+	cut.Range.Until, cut.Children = "m", 1
+	stale := cut
+	stale.Fence--
+	wantClass(t, "an old fence", f.Runs.Share(t.Context(), stale, []run.Shard{child}), object.Premise)
+	exists := child
+	exists.ID = s.ID
+	other := s
+	other.ID = "1.9"
+	mustShare(t, f, s, other)
+	r.Shards, r.Open = 2, 2
+	wantClass(t, "a shard that exists", f.Runs.Share(t.Context(), cut, []run.Shard{child, other}), object.Premise)
+	wantRun(t, f, r)
+	wantShards(t, f, "mirror", 1, s, other)
+
+	cancelled := r
+	cancelled.State, cancelled.EndedAt = run.Cancelled, day.Add(time.Hour)
+	if err := f.Runs.Turn(t.Context(), r, cancelled, mustJob(t, f, "mirror")); err != nil {
+		t.Fatal(err)
+	}
+	wantClass(t, "a cancelled run", f.Runs.Share(t.Context(), cut, []run.Shard{child}), object.Premise)
+	wantRun(t, f, cancelled)
+	wantShards(t, f, "mirror", 1, s, other)
+
+	r, s = begin(t, f, "second")
+	s = claimed(t, f, s)
+	ended := s
+	ended.Ended = true
+	if err := f.Runs.End(t.Context(), ended); err != nil {
+		t.Fatal(err)
+	}
+	child.Rule = "second"
+	wantClass(t, "an ended shard", f.Runs.Share(t.Context(), s, []run.Shard{child}), object.Premise)
+	r.Open = 0
+	wantRun(t, f, r)
+	wantShards(t, f, "second", 1, ended)
+}
+
+func aShardEndsOnce(t *testing.T, f RunsFixture) {
+	r, s := begin(t, f, "mirror")
+	s = claimed(t, f, s)
+	s.Ended, s.Owner, s.LeasedUntil, s.Cursor, s.Totals, s.Error = true, "", time.Time{}, "z", fullTotals(), "gave up"
+	stale := s
+	stale.Fence--
+	wantClass(t, "an old fence", f.Runs.End(t.Context(), stale), object.Premise)
+	wantRun(t, f, r)
+	if err := f.Runs.End(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	r.Open = 0
+	again := s
+	again.Cursor = "zz"
+	wantClass(t, "again", f.Runs.End(t.Context(), again), object.Premise)
+	none := s
+	none.ID = "1.1"
+	wantClass(t, "a shard that there is not", f.Runs.End(t.Context(), none), object.Premise)
+	wantRun(t, f, r)
+	wantShards(t, f, "mirror", 1, s)
+
+	// A run that was cancelled has its shards end as any other.
+	r, s = begin(t, f, "second")
+	s = claimed(t, f, s)
+	cancelled := r
+	cancelled.State = run.Cancelled
+	if err := f.Runs.Turn(t.Context(), r, cancelled, mustJob(t, f, "second")); err != nil {
+		t.Fatal(err)
+	}
+	s.Ended = true
+	if err := f.Runs.End(t.Context(), s); err != nil {
+		t.Error(err)
+	}
+	cancelled.Open = 0
+	wantRun(t, f, cancelled)
+}
+
+func shardsEndTogether(t *testing.T, f RunsFixture) {
+	r, s := begin(t, f, "mirror")
+	s = claimed(t, f, s)
+	shards := []run.Shard{s}
+	for i := range racers - 1 {
+		shards = append(shards, run.Shard{Rule: "mirror", Run: 1, ID: fmt.Sprintf("1.%d", i+1), Phase: run.Copying})
+	}
+	mustShare(t, f, s, shards[1:]...)
+	var ended atomic.Int64
+	var wg sync.WaitGroup
+	for _, s := range shards {
+		// Its worker, and one whose answer came late: each tries twice.
+		for range 2 {
+			wg.Go(func() {
+				s := s
+				s.Ended = true
+				if err := f.Runs.End(t.Context(), s); err == nil {
+					ended.Add(1)
+				} else {
+					wantClass(t, s.ID, err, object.Premise)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	r.Shards, r.Open = racers, 0
+	wantRun(t, f, r)
+	if ended.Load() != racers {
+		t.Errorf("%d of %d shards ended", ended.Load(), racers)
+	}
+}
+
+func resentConditions(t *testing.T, f RunsFixture) {
+	_, seen := begin(t, f, "mirror")
+	later := day.Add(time.Minute)
+	s := claimed(t, f, seen)
+	wantClass(t, "claimed since", f.Runs.Resent(t.Context(), seen, later), object.Premise)
+	other := s
+	other.SentAt = day.Add(time.Second)
+	wantClass(t, "sent since", f.Runs.Resent(t.Context(), other, later), object.Premise)
+	other.SentAt = time.Time{}
+	wantClass(t, "never sent", f.Runs.Resent(t.Context(), other, later), object.Premise)
+	none := s
+	none.ID = "1.1"
+	wantClass(t, "no shard", f.Runs.Resent(t.Context(), none, later), object.Premise)
+	none.SentAt = time.Time{}
+	wantClass(t, "no shard, never sent", f.Runs.Resent(t.Context(), none, later), object.Premise)
+	wantShards(t, f, "mirror", 1, s)
+	// What else is known of the shard is not written.
+	other = s
+	other.Cursor, other.Owner = "z", "somebody"
+	if err := f.Runs.Resent(t.Context(), other, later); err != nil {
+		t.Fatal(err)
+	}
+	s.SentAt = later
+	wantShards(t, f, "mirror", 1, s)
+}
+
+func racingResents(t *testing.T, f RunsFixture) {
+	_, s := begin(t, f, "mirror")
+	race(t, func(int) error { return f.Runs.Resent(t.Context(), s, day.Add(time.Minute)) })
+}
+
+func healRemovesWhatFailedBefore(t *testing.T, f RunsFixture) {
+	for key, at := range map[string]time.Time{"before": day.Add(-time.Millisecond), "then": day, "after": day.Add(time.Hour)} {
+		for _, ruleName := range []string{"mirror", "second"} {
+			if err := f.Ledger.Fail(t.Context(), failureOf(ruleName, key, at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 2 {
+		if err := f.Runs.Heal(t.Context(), "mirror", day); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for ruleName, want := range map[string][]string{"mirror": {"after", "then"}, "second": {"after", "then", "before"}} {
+		all, err := f.Ledger.Failures(t.Context(), ruleName, 0)
+		if got := keysOf(all); err != nil || !slices.Equal(got, want) {
+			t.Errorf("rule %s has failures of %q, %v; want %q", ruleName, got, err, want)
+		}
+	}
+}
+
+// What the SDK repeats takes effect once, and does not fail for having done so.
+// A fake repeats nothing: it fails, and the effect is the same.
+func lostAnswersOfRuns(t *testing.T, f RunsFixture) {
+	lose := func(name string, do func() error) {
+		t.Helper()
+		f.LoseNextAnswer()
+		if err := do(); err != nil {
+			wantClass(t, name, err, object.Retryable)
+		}
+	}
+	seen := run.Job{Rule: "mirror"}
+	job := run.Job{Rule: "mirror", NextDue: day}
+	lose("setjob", func() error { return f.Runs.SetJob(t.Context(), seen, job) })
+	wantJob(t, f, "mirror", job)
+
+	next := run.Job{Rule: "mirror", LastRun: 1, ActiveRun: 1}
+	r := run.Run{Rule: "mirror", ID: 1, State: run.Queued, Phase: run.Copying, Shards: 1, Open: 1, StartedAt: day}
+	s := run.Shard{Rule: "mirror", Run: 1, ID: "1", Phase: run.Copying, SentAt: day}
+	lose("begin", func() error { return f.Runs.Begin(t.Context(), job, next, r, s) })
+	wantJob(t, f, "mirror", next)
+	wantRun(t, f, r)
+	wantShards(t, f, "mirror", 1, s)
+
+	running := r
+	running.State = run.Running
+	lose("turn", func() error { return f.Runs.Turn(t.Context(), r, running, run.Job{Rule: "mirror"}) })
+	r = running
+	wantRun(t, f, r)
+
+	lose("resent", func() error { return f.Runs.Resent(t.Context(), s, day.Add(time.Second)) })
+	s.SentAt = day.Add(time.Second)
+	wantShards(t, f, "mirror", 1, s)
+
+	// A claim that is repeated is one more.
+	lose("claim", func() error {
+		got, err := f.Runs.Claim(t.Context(), ticketFor(s, run.Copying), "worker", day, day.Add(time.Minute))
+		if err == nil {
+			wantShards(t, f, "mirror", 1, got)
+		}
+		return err
+	})
+	s = mustShards(t, f, "mirror", 1)[0]
+	if s.Owner != "worker" || s.Fence < 1 || s.Fence > 2 {
+		t.Fatalf("claimed %+v", s)
+	}
+
+	s.Cursor, s.SavedAt = "a", day
+	lose("save", func() error { return f.Runs.Save(t.Context(), s) })
+	wantShards(t, f, "mirror", 1, s)
+
+	child := run.Shard{Rule: "mirror", Run: 1, ID: "1.1", Phase: run.Copying, Range: keyspace.Range{After: "m"}}
+	s.Range.Until, s.Children = "m", 1
+	lose("share", func() error { return f.Runs.Share(t.Context(), s, []run.Shard{child}) })
+	wantShards(t, f, "mirror", 1, s, child)
+	r.Shards, r.Open = 2, 2
+	wantRun(t, f, r)
+
+	s.Ended = true
+	lose("end", func() error { return f.Runs.End(t.Context(), s) })
+	wantShards(t, f, "mirror", 1, s, child)
+	r.Open = 1
+	wantRun(t, f, r)
+
+	failed := r
+	failed.State = run.Failed
+	lose("turn with its job", func() error { return f.Runs.Turn(t.Context(), r, failed, run.Job{Rule: "mirror", Retry: true}) })
+	wantRun(t, f, failed)
+	wantJob(t, f, "mirror", run.Job{Rule: "mirror", LastRun: 1, Retry: true})
+
+	if err := f.Ledger.Fail(t.Context(), failureOf("mirror", "k", day)); err != nil {
+		t.Fatal(err)
+	}
+	lose("heal", func() error { return f.Runs.Heal(t.Context(), "mirror", day.Add(time.Second)) })
+	if all, err := f.Ledger.Failures(t.Context(), "mirror", 0); err != nil || len(all) > 0 {
+		t.Errorf("not healed: %+v, %v", all, err)
+	}
+}
+
+func mustJob(t *testing.T, f RunsFixture, ruleName string) run.Job {
+	t.Helper()
+	jobs, err := f.Runs.Jobs(t.Context(), []string{ruleName})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return jobs[ruleName]
+}
+
+// wantJob takes the zero job for none.
+func wantJob(t *testing.T, f RunsFixture, ruleName string, want run.Job) {
+	t.Helper()
+	if got := mustJob(t, f, ruleName); got != want {
+		t.Errorf("job\n %+v, want\n %+v", got, want)
+	}
+}
+
+func mustRun(t *testing.T, f RunsFixture, ruleName string, id int64) run.Run {
+	t.Helper()
+	r, err := f.Runs.Run(t.Context(), ruleName, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func wantRun(t *testing.T, f RunsFixture, want run.Run) {
+	t.Helper()
+	if got := mustRun(t, f, want.Rule, want.ID); !reflect.DeepEqual(got, want) {
+		t.Errorf("run\n %+v, want\n %+v", got, want)
+	}
+}
+
+func wantNoRun(t *testing.T, f RunsFixture, ruleName string, id int64) {
+	t.Helper()
+	_, err := f.Runs.Run(t.Context(), ruleName, id)
+	wantClass(t, fmt.Sprintf("run %d of %s", id, ruleName), err, object.Permanent)
+	if object.CodeOf(err) != run.CodeNotFound {
+		t.Errorf("code %s", object.CodeOf(err))
+	}
+}
+
+func mustShards(t *testing.T, f RunsFixture, ruleName string, id int64) []run.Shard {
+	t.Helper()
+	shards, err := f.Runs.Shards(t.Context(), ruleName, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return shards
+}
+
+func wantShards(t *testing.T, f RunsFixture, ruleName string, id int64, want ...run.Shard) {
+	t.Helper()
+	got := mustShards(t, f, ruleName, id)
+	if len(got) != len(want) {
+		t.Errorf("%d shards, want %d", len(got), len(want))
+		return
+	}
+	for i := range want {
+		if !reflect.DeepEqual(got[i], want[i]) {
+			t.Errorf("shard %d\n %+v, want\n %+v", i, got[i], want[i])
+		}
+	}
+}
