@@ -49,57 +49,39 @@ func (e endpoint) list(ctx context.Context, bucket, prefix, after string, limit 
 		in.StartAfter = aws.String(after)
 	}
 	for {
-		out, err := e.ListObjectsV2(ctx, in)
+		found, err := e.requestListing(ctx, in)
 		if err != nil {
 			return nil, false, err
 		}
-		page, err := entries(out, after)
-		more := aws.ToBool(out.IsTruncated)
-		if err != nil || len(page) > 0 || !more {
-			return page, more, err
+		if err := found.check(after); err != nil || len(found.objects) > 0 || !found.truncated {
+			return found.objects, found.truncated, err
 		}
 		// Nothing but deleted keys so far.
-		next := out.NextContinuationToken
-		if aws.ToString(next) == "" || aws.ToString(next) == aws.ToString(in.ContinuationToken) {
+		if found.token == "" || found.token == aws.ToString(in.ContinuationToken) {
 			return nil, false, refusal("ListingStandsStill", "the server says there is more, and does not say where")
 		}
-		in.ContinuationToken = next
+		in.ContinuationToken = &found.token
 	}
 }
 
-// entries reads one answer. The SDK leaves the keys encoded.
-func entries(out *s3.ListObjectsV2Output, after string) ([]object.Listed, error) {
-	page := make([]object.Listed, 0, len(out.Contents))
-	for _, o := range out.Contents {
-		key := aws.ToString(o.Key)
-		if out.EncodingType == types.EncodingTypeUrl {
-			decoded, err := url.QueryUnescape(key)
+// check decodes the keys, and makes sure that they are in order.
+func (l *listing) check(after string) error {
+	for i := range l.objects {
+		key := &l.objects[i].Key
+		switch {
+		case l.encoded && (strings.IndexByte(*key, '%') >= 0 || strings.IndexByte(*key, '+') >= 0):
+			decoded, err := url.QueryUnescape(*key)
 			if err != nil {
-				return nil, refusal("ListingEncoding", fmt.Sprintf("key %q: %v", key, err))
+				return refusal("ListingEncoding", fmt.Sprintf("key %q: %v", *key, err))
 			}
-			key = decoded
-		} else if strings.ContainsRune(key, utf8.RuneError) {
-			return nil, refusal("ListingEncoding", fmt.Sprintf("key %q: the server does not encode keys, and XML cannot hold this one", key))
+			*key = decoded
+		case !l.encoded && strings.ContainsRune(*key, utf8.RuneError):
+			return refusal("ListingEncoding", fmt.Sprintf("key %q: the server does not encode keys, and XML cannot hold this one", *key))
 		}
-		if key <= after && after != "" {
-			return nil, refusal("ListingOutOfOrder", fmt.Sprintf("key %q comes after %q", key, after))
+		if *key <= after && after != "" {
+			return refusal("ListingOutOfOrder", fmt.Sprintf("key %q comes after %q", *key, after))
 		}
-		after = key
-		page = append(page, object.Listed{Key: key, State: object.State{
-			Presence:     object.Present,
-			ETag:         bare(o.ETag),
-			Size:         aws.ToInt64(o.Size),
-			LastModified: whole(o.LastModified),
-			Archived:     listedArchived(o),
-		}})
+		after = *key
 	}
-	return page, nil
-}
-
-func listedArchived(o types.Object) bool {
-	if o.StorageClass != types.ObjectStorageClassGlacier && o.StorageClass != types.ObjectStorageClassDeepArchive {
-		return false
-	}
-	r := o.RestoreStatus
-	return r == nil || aws.ToBool(r.IsRestoreInProgress) || r.RestoreExpiryDate == nil
+	return nil
 }

@@ -2,6 +2,7 @@ package s3store_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -65,6 +66,41 @@ func TestAListingThatCannotBeTrustedIsAnError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			page, more, err := script(t, c.answers...).store(native).List(t.Context(), remote, "", "A", 10)
 			if object.CodeOf(err) != c.code || object.ClassOf(err) != object.Permanent || page != nil || more {
+				t.Errorf("got %+v, %t, %v, want %s", page, more, err, c.code)
+			}
+		})
+	}
+}
+
+func TestAListingThatBreaksOffIsAskedForAgain(t *testing.T) {
+	whole := listed("url", "", "k")
+	cut := answer{status: 200, body: whole.body[:len(whole.body)-1], header: http.Header{"Content-Length": {fmt.Sprint(len(whole.body))}}}
+	s := script(t, cut, whole)
+	page, more, err := s.store(native).List(t.Context(), remote, "", "", 10)
+	if err != nil || more || len(page) != 1 {
+		t.Errorf("got %+v, %t, %v", page, more, err)
+	}
+}
+
+func TestWhatIsNoListingIsNeverAnEmptyOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer
+		code string
+	}{
+		"nothing":                  {answer{status: 200}, "ListingUnreadable"},
+		"no content":               {answer{status: 204}, "ListingUnreadable"},
+		"words":                    {answer{status: 200, body: "moved"}, "ListingUnreadable"},
+		"half a tag":               {answer{status: 200, body: "<html"}, "ListingUnreadable"},
+		"a web page":               {answer{status: 200, body: "<!DOCTYPE html><html><body>moved</body></html>"}, "ListingUnreadable"},
+		"a listing of versions":    {answer{status: 200, body: "<ListVersionsResult/>"}, "ListingUnreadable"},
+		"half a listing":           {answer{status: 200, body: strings.TrimSuffix(listed("url", "", "k").body, "</ListBucketResult>")}, "ListingUnreadable"},
+		"an error after a success": {failed(200, "SlowDown"), "SlowDown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // the SDK waits before it asks again
+			s := script(t, c.answer, c.answer, c.answer)
+			page, more, err := s.store(native).List(t.Context(), remote, "", "", 10)
+			if object.CodeOf(err) != c.code || object.ClassOf(err) != object.Retryable || page != nil || more {
 				t.Errorf("got %+v, %t, %v, want %s", page, more, err, c.code)
 			}
 		})
