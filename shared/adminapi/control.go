@@ -3,6 +3,7 @@ package adminapi
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
@@ -22,21 +23,36 @@ func (h *Handler) pause(ctx context.Context, r *request) (answer, error) {
 	if err := h.Catalogs.SetPaused(ctx, r.rule, true); err != nil {
 		return answer{}, err
 	}
-	active, err := h.activeRun(ctx, r.rule)
-	if err != nil {
+	if _, err := h.stop(ctx, r.rule); err != nil {
 		return answer{}, err
-	}
-	if active != 0 {
-		_, err := h.Runs.Cancel(ctx, r.rule, active)
-		if err != nil && object.ClassOf(err) != object.Premise { // else it ended by itself
-			return answer{}, err
-		}
 	}
 	return answer{status: http.StatusNoContent}, nil
 }
 
+// stop cancels the run under way, if there is one, and answers the job without
+// it.
+func (h *Handler) stop(ctx context.Context, name string) (run.Job, error) {
+	jobs, err := h.Store.Jobs(ctx, []string{name})
+	if err != nil {
+		return run.Job{}, err
+	}
+	job := jobs[name]
+	if job.ActiveRun == 0 {
+		return job, nil
+	}
+	_, err = h.Runs.Cancel(ctx, name, job.ActiveRun)
+	if err != nil && object.ClassOf(err) != object.Premise { // else it ended by itself
+		return run.Job{}, err
+	}
+	job.ActiveRun = 0
+	return job, nil
+}
+
 // resume lets the rule go on, with a full run to make up for what it missed.
 // Where it is not paused, or is disabled, there is nothing to make up for.
+//
+// The run is due before the rule goes on, so that the schedule starts it where
+// this function cannot any more.
 func (h *Handler) resume(ctx context.Context, r *request) (answer, error) {
 	c, stored, err := h.find(ctx, r.rule)
 	if err != nil {
@@ -48,6 +64,17 @@ func (h *Handler) resume(ctx context.Context, r *request) (answer, error) {
 	set, err := rule.Compile(c)
 	if err != nil {
 		return answer{}, err
+	}
+	job, err := h.stop(ctx, r.rule)
+	if err != nil {
+		return answer{}, err
+	}
+	if !job.NextDue.IsZero() {
+		due := job
+		due.NextDue, due.Retry = time.Time{}, false
+		if err := h.Store.SetJob(ctx, job, due); err != nil {
+			return answer{}, err
+		}
 	}
 	if err := h.Catalogs.SetPaused(ctx, r.rule, false); err != nil {
 		return answer{}, err
@@ -67,7 +94,7 @@ func (h *Handler) resume(ctx context.Context, r *request) (answer, error) {
 		return h.unsent(ctx, begun, err)
 	}
 	f := refusalOf(err)
-	f.message, f.cause = "the rule is resumed, but no run could be started: ask for one with run-now", err
+	f.message, f.cause = "the rule is resumed; its run could not be started now, and begins by itself", err
 	return answer{}, f
 }
 

@@ -408,6 +408,18 @@ func TestFailuresAreListedAsTheyAre(t *testing.T) {
 	}
 }
 
+// What failed often is tried less often, and that is what is told.
+func TestAFailureTellsWhenItIsTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	for range 5 {
+		w.must(w.ledger.Fail(context.Background(), object.Failure{Rule: "a", OccurredAt: w.clock(), RetryAt: w.clock().Add(15 * time.Minute)}))
+	}
+	failure := w.ask("GET /jobs/a/failures").json()["failures"].([]any)[0].(map[string]any)
+	if failure["attempts"] != 5.0 || failure["will_retry_at"] != "2026-04-01T13:00:00Z" {
+		t.Errorf("got %v", failure)
+	}
+}
+
 func TestAPauseEndsTheRunAndAResumptionMakesUpForIt(t *testing.T) {
 	w := newWorld(t)
 	w.start("a")
@@ -442,16 +454,104 @@ func TestAPauseThatWasInterrupted(t *testing.T) {
 	}
 }
 
-// The next resumption has nothing to do, so this one must say what is missing.
-func TestAResumptionWithoutARunSaysSo(t *testing.T) {
+// The next resumption has nothing to do, so the schedule must have.
+func TestAResumptionThatCannotStartItsRunLeavesItDue(t *testing.T) {
 	w := newWorld(t)
-	w.must(w.ledger.SetPaused(context.Background(), "a", true))
+	w.start("a")
+	w.finish("a", run.Totals{Scanned: 1})
+	w.ask("POST /jobs/a/pause").wants(204, "")
 	w.store.Hook = failHook(storetest.FailBefore, "runs.begin")
-	if got := w.ask("POST /jobs/a/resume").wants(503, "Unavailable").Body; !strings.Contains(got, "run-now") {
+	if got := w.ask("POST /jobs/a/resume").wants(503, "Unavailable").Body; !strings.Contains(got, "by itself") {
 		t.Errorf("got %s", got)
 	}
+	w.store.Hook = nil
 	if w.rule("a").Paused {
 		t.Error("it is paused")
+	}
+	w.tick("a")
+	// That was it: the next one comes after a whole interval.
+	job := w.ask("GET /jobs/a").json()
+	if job["status"] != "running" || job["next_due_at"] != "2026-04-02T12:00:00Z" {
+		t.Errorf("got %v", job)
+	}
+}
+
+// A run from before the pause has passed by what changed meanwhile.
+func TestAResumptionEndsARunThatOutlivedThePause(t *testing.T) {
+	w := newWorld(t)
+	w.start("a")
+	w.must(w.ledger.SetPaused(context.Background(), "a", true))
+	if begun := w.ask("POST /jobs/a/resume").wants(202, "").json(); begun["run_id"] != 2.0 || begun["trigger"] != "resume" {
+		t.Errorf("got %v", begun)
+	}
+}
+
+// Somebody else's run makes up for the pause as well.
+func TestAResumptionBesideTheSchedule(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.ledger.SetPaused(context.Background(), "a", true))
+	w.store.Hook = func(c storetest.Call) (storetest.Fault, error) {
+		if c.Op == "runs.begin" {
+			w.store.Hook = nil
+			w.start("a")
+		}
+		return storetest.None, nil
+	}
+	if begun := w.ask("POST /jobs/a/resume").wants(202, "").json(); begun["run_id"] != 1.0 || begun["trigger"] != "schedule" {
+		t.Errorf("got %v", begun)
+	}
+}
+
+// Whatever one call of a change comes to, nothing but the truth is answered,
+// and asking again leads to where it was to go.
+func TestEveryChangeOutlivesEveryFault(t *testing.T) {
+	tests := map[string]struct {
+		before func(*world)
+		want   string // the job's status in the end
+	}{
+		"pause":           {func(w *world) { w.start("a") }, "paused"},
+		"resume":          {func(w *world) { w.start("a"); w.must(w.ledger.SetPaused(context.Background(), "a", true)) }, "running"},
+		"kill":            {func(w *world) { w.start("a") }, "cancelled"},
+		"run-now":         {func(*world) {}, "running"},
+		"approve-deletes": {func(w *world) { w.hold("a", 5) }, "running"},
+	}
+	for change, test := range tests {
+		for _, fault := range []storetest.Fault{storetest.FailBefore, storetest.ApplyThenFail} {
+			for nth := 1; ; nth++ { // the call that fails
+				w := newWorld(t)
+				test.before(w)
+				calls, op := 0, ""
+				hook := func(c storetest.Call) (storetest.Fault, error) {
+					if calls++; calls != nth {
+						return storetest.None, nil
+					}
+					op = c.Op
+					return failHook(fault, op)(c)
+				}
+				w.ledger.Hook, w.store.Hook, w.tickets.Hook = hook, hook, hook
+				first := w.ask("POST /jobs/a/" + change)
+				w.ledger.Hook, w.store.Hook, w.tickets.Hook = nil, nil, nil
+				if op == "" {
+					first.wants(first.StatusCode, "")
+					break
+				}
+				// A run that was stored is on its way: its ticket, and what is
+				// read of it, cannot fail it.
+				late := op == "tickets.send" || change == "run-now" && (op == "runs.run" || op == "runs.shards")
+				if (first.StatusCode == 202) != late || !late && first.StatusCode != 503 {
+					t.Errorf("%s, fault %d in %s: answered %d %s", change, fault, op, first.StatusCode, first.Body)
+				}
+				if again := w.ask("POST /jobs/a/" + change); again.StatusCode >= 500 {
+					t.Errorf("%s, fault %d in %s: then %d %s", change, fault, op, again.StatusCode, again.Body)
+				}
+				if change == "resume" {
+					w.tick("a")
+				}
+				if got := w.ask("GET /jobs/a").json()["status"]; got != test.want {
+					t.Errorf("%s, fault %d in %s: it is %v, want %s", change, fault, op, got, test.want)
+				}
+			}
+		}
 	}
 }
 
@@ -469,20 +569,28 @@ func TestAKillTellsHowFarTheRunCame(t *testing.T) {
 	w.ask("POST /jobs/a/kill").wants(409, "RunNotActive")
 }
 
-// A run that ends between the look and the kill is not killed.
-func TestAKillThatComesTooLate(t *testing.T) {
-	w := newWorld(t)
-	w.start("a")
-	w.store.Hook = func(c storetest.Call) (storetest.Fault, error) {
-		if c.Op == "runs.turn" {
-			w.store.Hook = nil
-			w.finish("a", run.Totals{Scanned: 1})
+// A run that ends between the look and the change is not cancelled.
+func TestARunThatEndsFirst(t *testing.T) {
+	for request, want := range map[string]struct {
+		status int
+		code   string
+	}{
+		"POST /jobs/a/kill":  {409, "Conflict"},
+		"POST /jobs/a/pause": {204, ""},
+	} {
+		w := newWorld(t)
+		w.start("a")
+		w.store.Hook = func(c storetest.Call) (storetest.Fault, error) {
+			if c.Op == "runs.turn" {
+				w.store.Hook = nil
+				w.finish("a", run.Totals{Scanned: 1})
+			}
+			return storetest.None, nil
 		}
-		return storetest.None, nil
-	}
-	w.ask("POST /jobs/a/kill").wants(409, "Conflict")
-	if job := w.ask("GET /jobs/a").json(); job["status"] != "ok" {
-		t.Errorf("got %v", job)
+		w.ask(request).wants(want.status, want.code)
+		if job := w.ask("GET /jobs/a").json(); job["status_raw"] != "succeeded" {
+			t.Errorf("%s: got %v", request, job)
+		}
 	}
 }
 

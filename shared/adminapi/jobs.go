@@ -259,7 +259,7 @@ func status(b jobBody, r rule.Rule, last run.Run) (word, sentence string) {
 	}
 	switch last.State {
 	case "":
-		return statusNeverRun, "No run is on record; the first begins by itself within minutes."
+		return statusNeverRun, "No run is on record; the first begins by itself."
 	case run.Queued:
 		return statusRunning, fmt.Sprintf("Run %d waits for its first worker.", last.ID)
 	case run.Running:

@@ -31,7 +31,7 @@ func TestAJobHasAllItsFields(t *testing.T) {
 		`"status":"never_run","status_raw":null,"progress":{"processed":0,"total":null,"bytes":0,"failed":0,"skipped":0},` +
 		`"lifetime":{"runs":0,"since":null,"processed":0,"copied":0,"skipped":0,"deleted":0,"failed":0,"bytes":0},` +
 		`"last_run_at":null,"next_due_at":"2026-04-01T12:01:00Z","last_error":null,` +
-		`"detail":"No run is on record; the first begins by itself within minutes."}` + "\n"
+		`"detail":"No run is on record; the first begins by itself."}` + "\n"
 	if got := w.ask("GET /jobs/b").Body; got != never {
 		t.Errorf("got  %swant %s", got, never)
 	}

@@ -18,10 +18,11 @@ type Catalogs interface {
 	SetPaused(ctx context.Context, name string, paused bool) error
 }
 
-// Store is what is read of the jobs and their runs, as run.Store has it. They
-// are changed through run.Runs alone.
+// Store is what is wanted of the jobs and their runs, as run.Store has it; most
+// of what changes them goes through run.Runs.
 type Store interface {
 	Jobs(ctx context.Context, rules []string) (map[string]run.Job, error)
+	SetJob(ctx context.Context, seen, next run.Job) error
 	Run(ctx context.Context, rule string, id int64) (run.Run, error)
 	Runs(ctx context.Context, rule string, before int64, limit int) ([]run.Run, error)
 }

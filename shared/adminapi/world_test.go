@@ -110,6 +110,16 @@ func (w *world) start(name string) run.Run {
 	return begun
 }
 
+// tick is the schedule's: it starts the rule's run if that is due.
+func (w *world) tick(name string) {
+	w.t.Helper()
+	jobs, err := w.store.Jobs(context.Background(), []string{name})
+	w.must(err)
+	if job := jobs[name]; job.ActiveRun == 0 && !job.NextDue.After(w.clock()) && !w.rule(name).Paused {
+		w.start(name)
+	}
+}
+
 // claim takes the only ticket that was sent.
 func (w *world) claim() run.Shard {
 	w.t.Helper()
