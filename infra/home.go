@@ -54,7 +54,7 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	alarms := newAlarms(stack, "Alarms", settings)
 	alarms.deadLetters("EventsDeadLetters", events.DeadLetters, "Messages that cannot be decoded or crash the event function. Look at them, then `make redrive`.")
 	alarms.deadLetters("UndeliveredEvents", sources.Undelivered, "Events that EventBridge could not deliver to the queue. Look at the ERROR_CODE attribute, then `make redrive`.")
-	alarms.deadLetters("ShardsDeadLetters", shards.DeadLetters, "Tickets of a run that crash the reconcile function. Its log says why; then `make redrive`.")
+	alarms.deadLetters("ShardsDeadLetters", shards.DeadLetters, "Tickets that cannot be decoded, or that the reconcile function failed or crashed on again and again. Its log says why. The schedule sends new ones while a run is active; `make redrive` empties the queue.")
 	alarms.oldestMessage("EventsOldestMessage", events.Queue, t.Rules)
 	// How long tickets wait is nobody's alarm: those of a large run wait for hours.
 	alarms.functionErrors("ReplicateErrors", replicate)

@@ -10,10 +10,10 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// maxReceives is how often a message is tried. The event function records the
-// failure of an object on the last try and finishes the message, and a worker of
-// a run leaves its shard to the next ticket, so the dead letters are only what
-// cannot be decoded or crashes.
+// maxReceives is how often a message is tried. On the last try the event function
+// records the failure and finishes the message, so the dead letters of events are
+// only what cannot be decoded or crashes. A ticket that failed so often is none to
+// wait for either: while its run is active, the schedule sends another.
 const maxReceives = 6
 
 // workQueue is a queue that a function works off, and its dead letters.
