@@ -63,10 +63,11 @@ func New(cfg aws.Config, o Options) *Store {
 		pool, ok = awshttp.NewBuildableClient(), true
 	}
 	if ok {
-		// A replica's requests all go to one or two hosts; the SDK keeps 10
-		// idle connections to a host.
+		// All requests go to one or two hosts, a reconcile's some hundred at
+		// a time; the SDK keeps 10 idle connections to a host. A Lambda may
+		// have 1,024 files open.
 		cfg.HTTPClient = pool.WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConns, t.MaxIdleConnsPerHost = 256, 128
+			t.MaxIdleConns, t.MaxIdleConnsPerHost = 512, 512
 		})
 	}
 	return &Store{cfg: cfg, options: o, clients: map[rule.Backend]*s3.Client{}}

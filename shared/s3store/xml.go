@@ -18,7 +18,7 @@ type xmlReader struct {
 	all    []byte
 	at     int    // what is before it has been read
 	closed []byte // the name of the self-closing element whose end comes next
-	value  []byte // see text
+	value  []byte // the text that was read last
 }
 
 // token is what next found.
