@@ -439,6 +439,13 @@ func (r *Runs) Yield(ctx context.Context, s Shard, hop int) error {
 	return r.queue.Send(ctx, []Ticket{{Rule: s.Rule, Run: s.Run, Shard: s.ID, Phase: s.Phase, Hop: hop}})
 }
 
+// Release saves the shard and gives its lease back, so that the same ticket can
+// take it up again.
+func (r *Runs) Release(ctx context.Context, s Shard) error {
+	s.Owner, s.LeasedUntil, s.SavedAt = "", time.Time{}, r.now()
+	return r.store.Save(ctx, s)
+}
+
 // End ends the shard, and the run with it if it was the last one open.
 func (r *Runs) End(ctx context.Context, a *rule.Active, s Shard) (Run, error) {
 	s.Ended, s.Owner, s.LeasedUntil, s.SavedAt, s.Intent = true, "", time.Time{}, r.now(), nil

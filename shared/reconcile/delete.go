@@ -1,0 +1,160 @@
+package reconcile
+
+import (
+	"bucket-replicator/shared/decide"
+	"bucket-replicator/shared/keyspace"
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/replicate"
+	"bucket-replicator/shared/run"
+	"context"
+)
+
+// deleting is a later phase: it walks again, and deletes what it finds to be a
+// candidate still, up to the number that was counted. What it is about to delete
+// is saved first.
+func (k *walk) deleting(settling, reading context.Context) error {
+	if err := k.finishIntent(settling); err != nil {
+		return err
+	}
+	allowed := k.shard.Candidates - k.shard.Deleted
+	saved := k.Now()
+	var found []replicate.Sighting
+	last := ""
+	flush := func() error {
+		err := k.delete(settling, found, last, &allowed)
+		found, saved = nil, k.Now()
+		return err
+	}
+	for p, err := range keyspace.Merge(reading, keyspace.Range{After: k.shard.Cursor, Until: k.shard.Range.Until}, k.source, k.dest) {
+		if err != nil {
+			if cause := context.Cause(reading); cause != nil {
+				return cause
+			}
+			return err
+		}
+		last = p.Key
+		if p.Source.Presence == object.Absent {
+			if s := k.sighting(p); !k.decided(s) {
+				found = append(found, s)
+			}
+		}
+		if len(found) >= min(segmentSize, k.rule.BatchSize) || k.Now().Sub(saved) >= k.Runs.Lease/saveEvery {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if len(found) > 0 {
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+	s := &k.shard
+	if back := s.Scanned - s.Copied - s.SkippedSum() - s.Deleted - s.Errors - s.Held; back > 0 {
+		s.Skip(string(decide.Reappeared), back)
+	}
+	return nil
+}
+
+func (k *walk) decided(s replicate.Sighting) bool {
+	_, ok := k.listed(s)
+	return ok
+}
+
+// delete deletes those of a batch that are candidates, as far as it is allowed,
+// and moves the cursor behind the batch.
+func (k *walk) delete(ctx context.Context, found []replicate.Sighting, upTo string, allowed *int64) error {
+	var totals run.Totals
+	if len(found) > 0 {
+		outcomes, err := k.sweep.Settle(ctx, found, false)
+		if err != nil {
+			return err
+		}
+		var doomed []replicate.Sighting
+		for i, o := range outcomes {
+			switch {
+			case o.Result == replicate.Candidate && int64(len(doomed)) < *allowed:
+				doomed = append(doomed, found[i])
+			case o.Result == replicate.Candidate:
+				totals.Held++
+				if len(totals.Sample) < run.MaxSample {
+					totals.Sample = append(totals.Sample, o.Dest.Key)
+				}
+			case o.Err != nil && ctx.Err() == nil:
+				if err := k.count(ctx, &totals, o); err != nil {
+					return err
+				}
+			}
+		}
+		*allowed -= int64(len(doomed))
+		if err := k.deleteAll(ctx, doomed, &totals); err != nil {
+			return err
+		}
+	}
+	return k.deleted(ctx, totals, upTo)
+}
+
+// deleted saves what became of a batch.
+func (k *walk) deleted(ctx context.Context, totals run.Totals, upTo string) error {
+	k.shard.Totals = k.shard.Totals.Add(totals)
+	k.shard.Cursor, k.shard.Tries, k.shard.Intent = upTo, 0, nil
+	_, err := k.Runs.Save(ctx, &k.shard)
+	return err
+}
+
+// deleteAll deletes the objects, looking at each and at its source once more,
+// after their keys were saved.
+func (k *walk) deleteAll(ctx context.Context, doomed []replicate.Sighting, totals *run.Totals) error {
+	if len(doomed) == 0 {
+		return nil
+	}
+	k.shard.Intent = make([]string, len(doomed))
+	for i, s := range doomed {
+		k.shard.Intent[i] = s.Source.Key[len(k.rule.Source.Prefix):]
+	}
+	if _, err := k.Runs.Save(ctx, &k.shard); err != nil {
+		return err
+	}
+	outcomes, err := k.sweep.Settle(ctx, doomed, true)
+	if err != nil {
+		return err
+	}
+	for _, o := range outcomes {
+		if err := k.count(ctx, totals, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishIntent counts what another attempt deleted before it died. What it did
+// not come to is met again by the walk.
+func (k *walk) finishIntent(ctx context.Context) error {
+	if len(k.shard.Intent) == 0 {
+		return nil
+	}
+	doomed := make([]replicate.Sighting, len(k.shard.Intent))
+	for i, key := range k.shard.Intent {
+		absent := object.State{Presence: object.Absent}
+		doomed[i] = k.sighting(keyspace.Pair{Key: key, Source: absent, Dest: absent})
+	}
+	outcomes, err := k.sweep.Settle(ctx, doomed, false)
+	if err != nil {
+		return err
+	}
+	var totals run.Totals
+	for _, o := range outcomes {
+		switch {
+		case o.Err != nil:
+			return o.Err
+		case o.Result == replicate.Skipped && o.Reason == decide.Gone:
+			o.Result, o.Reason = replicate.Deleted, decide.Removed
+		case o.Result != replicate.Copied:
+			continue
+		}
+		if err := k.count(ctx, &totals, o); err != nil {
+			return err
+		}
+	}
+	return k.deleted(ctx, totals, k.shard.Cursor)
+}

@@ -1,0 +1,177 @@
+// Package reconcile is the worker of a run: it walks one shard, a range of keys
+// of one rule, as one merge of the listings of both sides, decides about every
+// key as the event path does, and acts on those that are not in step.
+//
+// What it saves is the last key up to which all is done, together with what that
+// added up to, so that whoever goes on after it counts nothing twice and leaves
+// nothing out.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/replicate"
+	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/run"
+	"bucket-replicator/shared/telemetry"
+)
+
+// Lister lists up to limit objects (1 to 1,000) whose keys begin with prefix and
+// come after after, in the order of their bytes, and whether there are more. It
+// fails with an *object.Error; a page is empty only at the end.
+type Lister interface {
+	List(ctx context.Context, b object.Bucket, prefix, after string, limit int) ([]object.Listed, bool, error)
+}
+
+// Failures records what failed; it fails with an *object.Error.
+type Failures interface {
+	Fail(ctx context.Context, f object.Failure) error
+}
+
+const (
+	// saveEvery is how often a shard is saved at least, in parts of the lease.
+	saveEvery = 6
+	// maxTries is how often in a row a shard is begun without coming on.
+	maxTries = 8
+	// readReserve before the deadline no more keys are read, so that what was
+	// begun comes to its end: a copy of 5 GiB takes about a minute.
+	readReserve = 90 * time.Second
+	// saveReserve before the deadline what is still under way is given up, to
+	// save the rest.
+	saveReserve = 15 * time.Second
+)
+
+// Worker works on shards, one at a time or several. The fields are not to be
+// changed once it is in use.
+type Worker struct {
+	Replicator *replicate.Replicator
+	Runs       *run.Runs
+	Lister     Lister
+	Failures   Failures
+	Metrics    *telemetry.Metrics
+	Log        *slog.Logger
+	Now        func() time.Time
+	// Workers is how many may work on a run at the same time. A shard is
+	// shared as long as some of them may be idle.
+	Workers int64
+	// Slots bounds how many objects are worked on at a time, over all shards.
+	Slots chan struct{}
+}
+
+// Work works on the ticket's shard until it is done, or the context's deadline
+// is near, and the rest waits for another ticket. An error means that the ticket
+// is to be delivered again; what was done until then is saved. There is none
+// where the ticket is outdated or the shard is somebody else's. owner is unique
+// to the ticket, the same in all its deliveries.
+func (w *Worker) Work(ctx context.Context, t run.Ticket, owner string) error {
+	of, shard, err := w.Runs.Claim(ctx, t, owner)
+	log := w.Log.With("rule", t.Rule, "run", t.Run, "shard", t.Shard)
+	if run.IsOver(err) {
+		log.InfoContext(ctx, "nothing to do", "why", err.Error())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	rules, revision, err := w.Replicator.Rules(ctx)
+	if err != nil {
+		return err
+	}
+	a := rules.Rule(t.Rule)
+	if a == nil || a.Paused || run.ScopeOf(a) != of.Scope {
+		// The schedule cancels the run.
+		log.WarnContext(ctx, "the rule of the run is gone, paused, or leads elsewhere")
+		return nil
+	}
+	if shard.Tries > maxTries {
+		shard.Error = fmt.Sprintf("shard %s made no progress in %d tries; the function's log says why", shard.ID, maxTries)
+		_, err := w.Runs.End(ctx, a, shard)
+		return err
+	}
+	return w.walk(of, shard, rules, revision, a, log).run(ctx, t.Hop)
+}
+
+func (w *Worker) walk(of run.Run, shard run.Shard, rules *rule.Set, revision int64, a *rule.Active, log *slog.Logger) *walk {
+	if of.Existing {
+		resync := *a
+		resync.ExistingObjects = true
+		a = &resync
+	}
+	k := &walk{
+		Worker: w, log: log, of: of, rule: a, rules: rules, shard: shard,
+		until: shard.Range.Until, position: shard.Cursor,
+		sweep: replicate.Sweep{
+			Replicator: w.Replicator, Rules: rules, Revision: revision, Rule: a, Run: of.ID,
+			Holder: fmt.Sprintf("%s/%d/%s", of.Rule, of.ID, shard.ID), Attempt: int(shard.Fence),
+			Suspicious: of.Existing, Slots: w.Slots,
+		},
+		wake:     make(chan struct{}, 1),
+		inFlight: make(chan struct{}, max(2, cap(w.Slots)/segmentSize+2)),
+	}
+	if shard.Tries > 1 || shard.Fence > 1 {
+		k.recheck = later(shard.SavedAt, of.StartedAt).Add(-clockSkew)
+	}
+	return k
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// run walks the shard in its run's phase and brings it to its end, or gives it
+// back.
+func (k *walk) run(ctx context.Context, hop int) (err error) {
+	settling, reading := ctx, ctx
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		settling, cancel = context.WithDeadline(ctx, deadline.Add(-saveReserve))
+		defer cancel()
+		reading, cancel = context.WithDeadline(ctx, deadline.Add(-readReserve))
+		defer cancel()
+	}
+	if k.shard.Phase.Deletes() {
+		err = k.deleting(settling, reading)
+	} else {
+		err = k.copying(settling, reading)
+	}
+	switch {
+	case err == nil:
+		_, err := k.Runs.End(ctx, k.rule, k.shard)
+		return ignoreOver(err)
+	case errors.Is(err, errUncertain):
+		return ignoreOver(err)
+	case run.IsOver(err):
+		k.log.InfoContext(ctx, "stopped", "why", err.Error())
+		return nil
+	case errors.Is(err, replicate.ErrRulesChanged), ctx.Err() == nil && reading.Err() != nil:
+		k.log.InfoContext(ctx, "the rest is put back", "hop", hop+1)
+		return ignoreOver(k.Runs.Yield(ctx, k.shard, hop+1))
+	case isPermanent(err):
+		k.shard.Error = err.Error()
+		k.log.ErrorContext(ctx, "shard failed", "error", err)
+		_, err := k.Runs.End(ctx, k.rule, k.shard)
+		return ignoreOver(err)
+	default:
+		k.log.WarnContext(ctx, "shard interrupted", "error", err)
+		return errors.Join(err, ignoreOver(k.Runs.Release(ctx, k.shard)))
+	}
+}
+
+// ignoreOver is err, or nil where that says that somebody else has the shard or
+// the run is over: then there is nothing left to do.
+func ignoreOver(err error) error {
+	if run.IsOver(err) {
+		return nil
+	}
+	return err
+}
+
+func isPermanent(err error) bool { return err != nil && object.ClassOf(err) == object.Permanent }
