@@ -1,5 +1,5 @@
-// Package queue puts messages of the events queue back: later as they are, or
-// as new ones whose wait counts as no try.
+// Package queue sends messages, and puts those of the events queue back: later as
+// they are, or as new ones whose wait counts as no try.
 package queue
 
 import (
@@ -25,8 +25,8 @@ const (
 )
 
 // Queue is one standard queue, safe for concurrent use. Its errors are
-// *object.Error with the message's id as the key; Premise means that the
-// message is no longer this receiver's.
+// *object.Error with the id of a message that was received as the key; Premise
+// means that the message is no longer this receiver's.
 type Queue struct {
 	sqs *sqs.Client
 	url string
@@ -48,7 +48,7 @@ func (q *Queue) Defer(ctx context.Context, m event.Message, delay time.Duration)
 			event.DeferralsAttribute: {DataType: aws.String("Number"), StringValue: aws.String(strconv.Itoa(m.Deferrals + 1))},
 		},
 	})
-	return q.classify("defer", m, err)
+	return q.classify("defer", m.ID, err)
 }
 
 // Backoff makes the message visible again after delay, counted from now.
@@ -58,7 +58,7 @@ func (q *Queue) Backoff(ctx context.Context, m event.Message, delay time.Duratio
 		ReceiptHandle:     aws.String(m.Receipt),
 		VisibilityTimeout: seconds(delay, MaxVisibility),
 	})
-	return q.classify("back off", m, err)
+	return q.classify("back off", m.ID, err)
 }
 
 // seconds rounds up, so that no wait gets lost, and keeps to the limit.
@@ -93,13 +93,13 @@ var classes = map[string]object.Class{
 	"UnsupportedOperation":                        object.Permanent,
 }
 
-func (q *Queue) classify(op string, m event.Message, err error) error {
+func (q *Queue) classify(op, messageID string, err error) error {
 	if err == nil {
 		return nil
 	}
 	e := &object.Error{
 		Op: op, Code: "Internal", Err: err,
-		Ref: object.Ref{Bucket: object.Bucket{Backend: "sqs", Name: q.url}, Key: m.ID},
+		Ref: object.Ref{Bucket: object.Bucket{Backend: "sqs", Name: q.url}, Key: messageID},
 	}
 	var api smithy.APIError
 	switch {

@@ -53,7 +53,7 @@ func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-func open(e *endpoint) *queue.Queue {
+func open(e http.RoundTripper) *queue.Queue {
 	return queue.New(aws.Config{
 		Region: "us-east-1", HTTPClient: &http.Client{Transport: e},
 		Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),

@@ -9,6 +9,7 @@ import (
 	"bucket-replicator/shared/event"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/queue"
+	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/storetest"
 
 	lambda "github.com/aws/aws-lambda-go/events"
@@ -46,9 +47,41 @@ func TestQueueOnMiniStack(t *testing.T) {
 			Sleep:   time.Sleep,
 		}
 	})
+	t.Run("tickets arrive, each as it was sent", func(t *testing.T) {
+		out, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{
+			QueueName:  aws.String("tickets"),
+			Attributes: map[string]string{string(types.QueueAttributeNameVisibilityTimeout): "3600"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting := map[run.Ticket]bool{}
+		var tickets []run.Ticket
+		for i := range 25 {
+			ticket := run.Ticket{Rule: "mirror <&> ü", Run: 1 << 40, Shard: fmt.Sprintf("1.%d", i+1), Phase: run.Deleting, Hop: i}
+			tickets = append(tickets, ticket)
+			waiting[ticket] = true
+		}
+		if err := (queue.Tickets{Queue: queue.New(config, *out.QueueUrl)}).Send(t.Context(), tickets); err != nil {
+			t.Fatal(err)
+		}
+		for tries := 0; len(waiting) > 0 && tries < 100; tries++ {
+			for _, m := range receive(t, client, *out.QueueUrl) {
+				got, err := run.Decode(m.Body)
+				if err != nil || !waiting[got] {
+					t.Errorf("received %q: %+v, %v", m.Body, got, err)
+				}
+				delete(waiting, got)
+			}
+		}
+		if len(waiting) > 0 {
+			t.Errorf("never received: %v", waiting)
+		}
+	})
 	t.Run("a queue that does not exist", func(t *testing.T) {
 		q := queue.New(config, *config.BaseEndpoint+"/000000000000/nothing-of-that-name")
 		for name, err := range map[string]error{
+			"send":     q.Send(t.Context(), []string{"b"}),
 			"defer":    q.Defer(t.Context(), event.Message{ID: "m", Body: "b"}, 0),
 			"back off": q.Backoff(t.Context(), event.Message{ID: "m", Receipt: "r"}, 0),
 		} {
