@@ -98,9 +98,7 @@ func (h *Handler) tick(ctx context.Context) error {
 	group.SetLimit(concurrency)
 	for i, name := range names {
 		group.Go(func() error {
-			job := jobs[name]
-			job.Rule = name
-			if err := h.guarded(ctx, rules.Rule(name), job, keep); err != nil {
+			if err := h.guarded(ctx, rules.Rule(name), jobs[name], keep); err != nil {
 				errs[i] = fmt.Errorf("rule %s: %w", name, err)
 				h.Log.ErrorContext(ctx, "tick", "rule", name, "error", err)
 			}

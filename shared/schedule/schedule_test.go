@@ -267,6 +267,9 @@ func TestARunBeginsWhenItIsDue(t *testing.T) {
 			}
 			if !c.want {
 				s.wantTickets()
+				if s.log.Len() > 0 && last == 0 {
+					t.Errorf("each tick would log %s", s.log.String())
+				}
 				return
 			}
 			s.wantTickets(fmt.Sprintf("r %d 1", last+1))
@@ -505,6 +508,25 @@ func TestARetryThatCouldNotBeSentIsSentLater(t *testing.T) {
 	s.wantRetried()
 	s.wait(time.Minute)
 	s.wantRetried("k")
+}
+
+func TestARetryThatCouldNotBeClaimedIsNotSent(t *testing.T) {
+	s := newStage(t, named("r"))
+	s.fail("r", "k1", 0)
+	s.fail("r", "k2", 0)
+	s.ledger.Hook = func(c storetest.Call) (storetest.Fault, error) {
+		if c.Op == "ledger.postpone" && c.Ref.Key == "k1" {
+			return storetest.FailBefore, errors.New("throttled")
+		}
+		return storetest.None, nil
+	}
+	if err := s.handler.Tick(ctx); err == nil {
+		t.Error("the tick did not fail")
+	}
+	s.wantRetried("k2")
+	s.ledger.Hook = nil
+	s.tick()
+	s.wantRetried("k1")
 }
 
 func TestSoManyFailuresAreKept(t *testing.T) {
