@@ -280,7 +280,7 @@ func TestTransientErrorsComeBackLaterAndLaterAndAreRecordedAtLast(t *testing.T) 
 	}
 	s.wantResults("retried SlowDown", "retried SlowDown", "retried SlowDown", "retried SlowDown", "failed SlowDown")
 	f := s.ledger.AllFailures()
-	if len(f) != 1 || !f[0].RetryAt.After(s.clock) || len(s.queue.Dead()) != 0 {
+	if len(f) != 1 || !f[0].RetryAt.Equal(s.clock.Add(15*time.Minute)) || len(s.queue.Dead()) != 0 {
 		t.Errorf("failures %+v, dead letters %d", f, len(s.queue.Dead()))
 	}
 }
