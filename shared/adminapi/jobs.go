@@ -310,11 +310,11 @@ func count(n int64, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// instant is a time in UTC, nil for none.
+// instant is a time in UTC, as precise as it is stored; nil for none.
 func instant(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC()
+	t = t.UTC().Truncate(time.Millisecond)
 	return &t
 }
