@@ -837,12 +837,12 @@ func TestProgress(t *testing.T) {
 	}
 	want(0, 0)
 	second := s.claimOf(tickets[0], "w2")
-	keys(10)(&second)
+	candidates(1, 10)(&second)
 	if _, err := s.runs.Save(ctx, &second); err != nil {
 		t.Fatal(err)
 	}
 	want(10, 10)
-	s.end(root, candidates(1, 100))
+	s.end(root, keys(100))
 	want(110, 300) // each of three as the one that ended
 	s.end(s.claimOf(tickets[1], "w3"), keys(50))
 	want(160, 225)
