@@ -1,0 +1,45 @@
+// Command schedule does what is due, at every tick: see package schedule.
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"bucket-replicator/shared/awsconfig"
+	"bucket-replicator/shared/config"
+	"bucket-replicator/shared/ledger"
+	"bucket-replicator/shared/queue"
+	"bucket-replicator/shared/run"
+	"bucket-replicator/shared/schedule"
+	"bucket-replicator/shared/telemetry"
+
+	"github.com/aws/aws-lambda-go/lambda"
+)
+
+func main() {
+	env, err := config.ReadSchedule(os.Getenv)
+	log := telemetry.NewLogger(os.Stdout, env.LogLevel)
+	if err != nil {
+		telemetry.Exit(log, err)
+	}
+	aws, err := awsconfig.Load(context.Background())
+	if err != nil {
+		telemetry.Exit(log, err)
+	}
+	items := ledger.New(aws, ledger.Tables{Rules: env.RulesTable, Runs: env.RunsTable})
+	metrics := telemetry.NewMetrics(env.MetricsNamespace, os.Stdout, time.Now)
+	runs := run.New(items, queue.Tickets{Queue: queue.New(aws, env.ShardsQueueURL)}, time.Now)
+	runs.OnEnd = run.Report(log, metrics)
+	handler := &schedule.Handler{
+		Catalogs: items,
+		Jobs:     items,
+		Runs:     runs,
+		Failures: items,
+		Queue:    queue.New(aws, env.EventsQueueURL),
+		Metrics:  metrics,
+		Log:      log,
+		Now:      time.Now,
+	}
+	lambda.Start(handler.Tick)
+}
