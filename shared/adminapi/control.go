@@ -145,16 +145,7 @@ func (h *Handler) approveDeletes(ctx context.Context, r *request) (answer, error
 	if err != nil {
 		return answer{}, err
 	}
-	if deletes != 0 {
-		runs, err := h.Store.Runs(ctx, r.rule, 0, 1)
-		if err != nil {
-			return answer{}, err
-		}
-		if len(runs) > 0 && runs[0].State == run.DeletesHeld && runs[0].Held != deletes {
-			return answer{}, conflict("DeletesDiffer", "run %d holds %s, not %d: look at the job again", runs[0].ID, count(runs[0].Held, "delete"), deletes)
-		}
-	}
-	approved, err := h.Runs.Approve(ctx, a)
+	approved, err := h.Runs.Approve(ctx, a, deletes)
 	if err != nil {
 		return h.unsent(ctx, approved, err)
 	}

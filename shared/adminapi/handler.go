@@ -165,7 +165,7 @@ func refusalOf(err error) *refusal {
 		return &refusal{status: http.StatusInternalServerError, code: "Internal", message: "this should not have happened"}
 	}
 	switch e.Code {
-	case run.CodeActive, run.CodeNotActive, run.CodePaused, run.CodeNothing, run.CodeOutOfScope:
+	case run.CodeActive, run.CodeNotActive, run.CodePaused, run.CodeNothing, run.CodeOutOfScope, run.CodeDiffer:
 		return &refusal{status: http.StatusConflict, code: e.Code, message: e.Err.Error()}
 	case codeRuleNotFound:
 		return &refusal{status: http.StatusNotFound, code: codeJobNotFound, message: "the rule was removed just now"}

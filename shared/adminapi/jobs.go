@@ -242,7 +242,7 @@ func expected(r run.Run) *int64 {
 	switch {
 	case r.Phase.Deletes() || slices.Contains(complete, r.State):
 		return &r.Scanned
-	case r.Expected > r.Scanned:
+	case r.Expected >= r.Scanned && r.Expected > 0:
 		return &r.Expected
 	default: // what was expected is exceeded, or never was
 		return nil

@@ -231,7 +231,7 @@ func TestMoreThanWasCountedIsHeldAgain(t *testing.T) {
 	if end.State != run.DeletesHeld || end.Deleted != 3 || end.Held != 7 || len(w.texts(dest)) != 12 {
 		t.Fatalf("%+v", end)
 	}
-	if _, err := w.runs.Approve(t.Context(), w.rule()); err != nil {
+	if _, err := w.runs.Approve(t.Context(), w.rule(), 0); err != nil {
 		t.Fatal(err)
 	}
 	end = w.finish(r.ID)

@@ -238,7 +238,7 @@ func (w *world) sweep(first ...func(run.Run)) run.Run {
 		if r.State != run.DeletesHeld {
 			break
 		}
-		if _, err := w.runs.Approve(ctx, w.rule()); err != nil {
+		if _, err := w.runs.Approve(ctx, w.rule(), 0); err != nil {
 			w.t.Fatal(err)
 		}
 		r = w.finish(r.ID)

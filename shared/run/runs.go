@@ -36,6 +36,7 @@ const (
 	CodeNotActive  = "RunNotActive" // none is
 	CodePaused     = "RulePaused"   //
 	CodeNothing    = "NothingHeld"  // no deletes wait for approval
+	CodeDiffer     = "DeletesDiffer" // other than those that were seen
 	CodeOutdated   = "RunOutdated"  // a ticket of a phase or a run that is over
 	CodeOutOfScope = "ScopeChanged" // the rule leads elsewhere now
 	CodeNotFound   = "RunNotFound"  // Permanent
@@ -147,7 +148,7 @@ func (r *Runs) Cancel(ctx context.Context, ruleName string, id int64) (Run, erro
 }
 
 // Progress is the run with the totals so far, and, while it is active and
-// nobody knew before, an estimate of what to expect: the open shards are taken
+// nobody knew before, an estimate of what to expect, 0 where that is not known: the open shards are taken
 // to be as large as the average of those that ended.
 func (r *Runs) Progress(ctx context.Context, now Run) (Run, error) {
 	if !now.State.Active() {
@@ -169,13 +170,16 @@ func (r *Runs) Progress(ctx context.Context, now Run) (Run, error) {
 	if open := int64(len(shards)) - ended; now.Expected == 0 && ended > 0 {
 		now.Expected = walked + open*walked/ended
 	}
-	now.Expected = max(now.Expected, now.Scanned)
+	if now.Expected < now.Scanned {
+		now.Expected = 0 // there is more than the last time, nobody knows how much
+	}
 	return now, nil
 }
 
-// Approve lets the deletes go that the rule's last run held. More than were
-// counted then are held again.
-func (r *Runs) Approve(ctx context.Context, a *rule.Active) (Run, error) {
+// Approve lets the deletes go that the rule's last run held, if they are as many
+// as counted says (0: however many): else somebody approved what is no longer so
+// (CodeDiffer). More than the run counted are held again.
+func (r *Runs) Approve(ctx context.Context, a *rule.Active, counted int64) (Run, error) {
 	const op = "approve deletes"
 	if a.Paused {
 		return Run{}, refuse(op, a.Name, CodePaused, "is paused")
@@ -197,6 +201,9 @@ func (r *Runs) Approve(ctx context.Context, a *rule.Active) (Run, error) {
 	}
 	if was.State != DeletesHeld {
 		return Run{}, refuse(op, a.Name, CodeNothing, "no deletes are held")
+	}
+	if counted != 0 && counted != was.Held {
+		return Run{}, refuse(op, a.Name, CodeDiffer, fmt.Sprintf("run %d holds %d deletes, not %d: look again", was.ID, was.Held, counted))
 	}
 	if was.Scope != ScopeOf(a) {
 		return Run{}, refuse(op, a.Name, CodeOutOfScope, "leads elsewhere than it did in that run: run it again")
