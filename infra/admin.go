@@ -42,7 +42,7 @@ func newAdmin(scope constructs.Construct, id string, settings Settings, tables t
 	})
 	allowTable(function, tables.Rules, "GetItem", "Scan", "UpdateItem")
 	allowTable(function, tables.Runs, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem")
-	shards.Queue.GrantSendMessages(function)
+	allowSend(function, shards.Queue, settings)
 
 	accessLog := awslogs.NewLogGroup(scope, jsii.String(id+"AccessLog"), &awslogs.LogGroupProps{
 		Retention:     awslogs.RetentionDays_ONE_MONTH,

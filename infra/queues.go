@@ -5,6 +5,7 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -59,6 +60,15 @@ func newDeadLetterQueue(scope constructs.Construct, id, name string, local bool,
 		EnforceSSL:         jsii.Bool(!local),
 		RedriveAllowPolicy: allow,
 	})
+}
+
+// allowSend lets the function send messages, in batches too: the local cloud
+// knows an action for those that AWS does not have.
+func allowSend(function awslambda.Function, queue awssqs.Queue, settings Settings) {
+	queue.GrantSendMessages(function)
+	if settings.Local {
+		queue.Grant(function, jsii.String("sqs:SendMessageBatch"))
+	}
 }
 
 // allowRules lets EventBridge send to the queue for these rules and no others.

@@ -43,7 +43,7 @@ func newReconcile(scope constructs.Construct, id string, settings Settings, t to
 	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan")
 	allowTable(function, tables.Provenance, "BatchGetItem", "PutItem", "DeleteItem")
 	allowTable(function, tables.Runs, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
-	shards.Queue.GrantSendMessages(function)
+	allowSend(function, shards.Queue, settings)
 	function.AddEventSource(awslambdaeventsources.NewSqsEventSource(shards.Queue, &awslambdaeventsources.SqsEventSourceProps{
 		BatchSize:               jsii.Number(1), // a shard takes the whole of an invocation
 		MaxConcurrency:          jsii.Number(settings.SweepConcurrency),

@@ -34,8 +34,8 @@ func newSchedule(scope constructs.Construct, id string, settings Settings, tick 
 	allowTable(function, tables.Rules, "GetItem", "Scan")
 	allowTable(function, tables.Runs, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
 	allowRetries(function, tables.Runs)
-	shards.Queue.GrantSendMessages(function)
-	events.Queue.GrantSendMessages(function)
+	allowSend(function, shards.Queue, settings)
+	allowSend(function, events.Queue, settings)
 
 	// A tick that failed or came late is not made up for: the next one finds
 	// the same things due.
