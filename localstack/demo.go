@@ -12,9 +12,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"bucket-replicator/localstack/cloud"
 	"bucket-replicator/localstack/server"
 	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/run"
 )
 
 // demo starts a cloud of its own, deploys localstack/demo.yaml and plays the
@@ -33,7 +37,8 @@ func demo(ctx context.Context, out io.Writer) (err error) {
 	}
 	started := time.Now()
 	fmt.Fprint(out, "Bucket Replicator on a local cloud: real S3 events, queues and functions, no AWS account.\n\n")
-	c, err := cloud.Start(ctx, cloud.Options{Dir: dir, Out: out})
+	// Policies are evaluated, so that what is refused is refused as on AWS.
+	c, err := cloud.Start(ctx, cloud.Options{Dir: dir, Env: []string{"AUTH=true"}, Out: out})
 	if err != nil {
 		return err
 	}
@@ -46,11 +51,17 @@ func demo(ctx context.Context, out io.Writer) (err error) {
 		fmt.Fprintf(out, "\nThe local cloud is stopped, nothing is left running. %.0f s in all.\n", time.Since(started).Seconds())
 		err = os.RemoveAll(dir)
 	}()
-	stack, err := c.Deploy(ctx, filepath.Join(root, "localstack", "demo.yaml"))
-	if err != nil {
+	s := story{out: out, cloud: c}
+	if err := s.before(ctx); err != nil {
 		return err
 	}
-	s := story{out: out, cloud: c, stack: stack}
+	if s.stack, err = c.Deploy(ctx, filepath.Join(root, "localstack", "demo.yaml")); err != nil {
+		return err
+	}
+	s.api = operator{
+		admin: admin{account: c.AWS(), url: cloud.AdminURL(c.URL(), s.stack.Outputs)},
+		out:   indent{out}, notes: io.Discard, now: time.Now,
+	}
 	s.deployed()
 	for i, scene := range []struct {
 		title string
@@ -61,6 +72,9 @@ func demo(ctx context.Context, out io.Writer) (err error) {
 		{"A delete follows, because the rule wrote the replica", s.replicatedDelete},
 		{"What a person wrote at the destination survives the delete of its source", s.manualObject},
 		{"Two opposite rules do not loop", s.oppositeRules},
+		{"A run copies what was there before the rule", s.existingObjects},
+		{"What fails says what to do, and heals when that is done", s.failure},
+		{"A pause holds replication up, and resuming makes up for it", s.pause},
 	} {
 		fmt.Fprintf(out, "\n%d. %s\n", i+1, scene.title)
 		if err := scene.play(ctx); err != nil {
@@ -68,6 +82,21 @@ func demo(ctx context.Context, out io.Writer) (err error) {
 		}
 	}
 	return s.totals(ctx)
+}
+
+// before puts objects of which no event will tell.
+func (s *story) before(ctx context.Context) error {
+	fmt.Fprintln(s.out, "\nBefore anything is deployed")
+	if _, err := s.cloud.S3().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("attic")}); err != nil {
+		return err
+	}
+	for _, name := range []string{"1997.txt", "1998.txt", "box/1999.txt"} {
+		if err := s.put(ctx, object{"attic", name}, []byte("album")); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(s.out)
+	return nil
 }
 
 // deployed tells what now runs, from the configuration and the stack's outputs.
@@ -88,7 +117,8 @@ func (s *story) deployed() {
 	}
 	o := s.stack.Outputs
 	fmt.Fprintln(s.out, "  An event's way: S3 -> EventBridge -> SQS -> Lambda, which copies and remembers in DynamoDB what it wrote.")
-	for _, name := range []string{"EventsQueueUrl", "ReplicateFunction", "ProvenanceTable"} {
+	fmt.Fprintln(s.out, "  A run's way: schedule or API -> SQS -> Lambda, which compares both sides key by key.")
+	for _, name := range []string{"EventsQueueUrl", "ReplicateFunction", "ShardsQueueUrl", "ReconcileFunction", "ProvenanceTable", "AdminUrl"} {
 		fmt.Fprintf(s.out, "  %-17s %s\n", name, o[name])
 	}
 }
@@ -150,7 +180,7 @@ func (s *story) manualObject(ctx context.Context) error {
 	if err := s.told(ctx, "photos-to-backup", source, "skipped", "not_ours"); err != nil {
 		return err
 	}
-	return s.stillHolds(ctx, replica, byHand)
+	return s.holds(ctx, replica, "still", byHand)
 }
 
 func (s *story) oppositeRules(ctx context.Context) error {
@@ -168,6 +198,108 @@ func (s *story) oppositeRules(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+const attic = "attic-to-vault"
+
+func (s *story) existingObjects(ctx context.Context) error {
+	replica := object{"vault", "box/1999.txt"}
+	if err := s.isAbsent(ctx, replica); err != nil {
+		return err
+	}
+	r, err := s.runNow(ctx, attic)
+	if err != nil {
+		return err
+	}
+	if r.Status != run.Succeeded || r.Scanned != 3 || r.Copied != 3 || r.Bytes != 15 || r.Errors != 0 {
+		return fmt.Errorf("three objects of 15 bytes in all were to be copied, and it is %v", r)
+	}
+	s.swept += r.Copied
+	if err := s.holds(ctx, replica, "", []byte("album")); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "\n  make runs RULE=%s\n", attic)
+	return s.api.runs(ctx, attic)
+}
+
+func (s *story) failure(ctx context.Context) error {
+	source, replica := object{"attic", "private/diary.txt"}, object{"vault", "private/diary.txt"}
+	if err := s.forbid(ctx, source); err != nil {
+		return err
+	}
+	if err := s.put(ctx, source, []byte("dear diary")); err != nil {
+		return err
+	}
+	if err := s.told(ctx, attic, source, "failed", ""); err != nil {
+		return err
+	}
+	s.failures++
+	fmt.Fprintf(s.out, "\n  make failures RULE=%s\n", attic)
+	if err := s.api.failures(ctx, attic); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out)
+	var list struct{ Failures []failureAnswer }
+	if _, err := s.api.get(ctx, jobPath(attic, "/failures"), &list); err != nil {
+		return err
+	}
+	if len(list.Failures) != 1 {
+		return fmt.Errorf("%d failures are on record, want one", len(list.Failures))
+	}
+	if f := list.Failures[0]; f.SourceKey != source.key || f.Code != "AccessDenied" || f.Advice == "" || f.WillRetryAt.Before(time.Now()) {
+		return fmt.Errorf("the failure on record is %+v", f)
+	}
+
+	if err := s.permit(ctx, source); err != nil {
+		return err
+	}
+	r, err := s.runNow(ctx, attic)
+	if err != nil {
+		return err
+	}
+	if r.Status != run.Succeeded || r.Copied != 1 {
+		return fmt.Errorf("the diary was to be copied, and it is %v", r)
+	}
+	s.swept += r.Copied
+	if err := s.holds(ctx, replica, "", []byte("dear diary")); err != nil {
+		return err
+	}
+	if _, err := s.api.get(ctx, jobPath(attic, "/failures"), &list); err != nil {
+		return err
+	}
+	if len(list.Failures) != 0 {
+		return fmt.Errorf("it is healed, and still on record: %+v", list.Failures)
+	}
+	return nil
+}
+
+func (s *story) pause(ctx context.Context) error {
+	if _, err := s.post(ctx, attic, "/pause"); err != nil {
+		return err
+	}
+	source, replica := object{"attic", "2026.txt"}, object{"vault", "2026.txt"}
+	if err := s.put(ctx, source, []byte("new album")); err != nil {
+		return err
+	}
+	if err := s.told(ctx, attic, source, "skipped", "paused"); err != nil {
+		return err
+	}
+	if err := s.isAbsent(ctx, replica); err != nil {
+		return err
+	}
+	begun, err := s.post(ctx, attic, "/resume")
+	if err != nil {
+		return err
+	}
+	r, err := s.ended(ctx, attic, begun.ID)
+	if err != nil {
+		return err
+	}
+	if r.Status != run.Succeeded || r.Copied != 1 {
+		return fmt.Errorf("the new album was to be copied, and it is %v", r)
+	}
+	s.swept += r.Copied
+	return s.holds(ctx, replica, "", []byte("new album"))
 }
 
 // totals adds up what the functions logged, and holds it against the story.
@@ -195,11 +327,12 @@ func (s *story) totals(ctx context.Context) error {
 	fmt.Fprintf(s.out, "  %d bytes copied; from PUT to replica: %.2f s at best, %.2f s in the middle, %.2f s at worst\n",
 		bytes, s.latencies[0].Seconds(), s.latencies[n/2].Seconds(), s.latencies[n-1].Seconds())
 	if results["copied"] != n {
-		return fmt.Errorf("%d objects were to be copied once each, and %d copies were made", n, results["copied"])
+		return fmt.Errorf("%d objects were to be copied once each by events, and %d copies were made", n, results["copied"])
 	}
-	if results["failed"] != 0 {
-		return fmt.Errorf("%d objects failed", results["failed"])
+	if results["failed"] != s.failures {
+		return fmt.Errorf("%d objects failed, and not %d", results["failed"], s.failures)
 	}
-	fmt.Fprintf(s.out, "  %d objects were written, each was copied once, and no copy came back.\n", n)
+	fmt.Fprintf(s.out, "  %d objects were replicated by their events, each was copied once, and no copy came back.\n", n)
+	fmt.Fprintf(s.out, "  %d objects that events could not replicate were copied by runs.\n", s.swept)
 	return nil
 }

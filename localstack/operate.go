@@ -339,6 +339,8 @@ func (o operator) when(t time.Time, none string) string {
 
 func span(d time.Duration) string {
 	switch {
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
 	case d < time.Minute:
 		return fmt.Sprintf("%.0f s", d.Seconds())
 	case d < 2*time.Hour:

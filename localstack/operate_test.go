@@ -90,7 +90,7 @@ func TestOperations(t *testing.T) {
 		"jobs": {args: "jobs", answers: answers{"GET /a/jobs": {jobs}}, want: `
 RULE    STATUS       LAST RUN    NEXT RUN   SCOPE
 a       ok           45 min ago  in 23 h    x -> y
-rule-b  running 25%  1 s ago     in 4 days  x -> z
+rule-b  running 25%  1.0 s ago   in 4 days  x -> z
   Run 7 compares and copies.
 c       paused       -           -          x -> w
   Nothing is replicated.
@@ -132,7 +132,7 @@ KEY        CODE          FAILED     NEXT TRY
 "a key\n"  AccessDenied  2 min ago  in 6 h
   Let the role read it.
   copy k: AccessDenied
-"ü"        X             1 s ago    when somebody acts
+"ü"        X             1.0 s ago  when somebody acts
   Do.
   e
 `},

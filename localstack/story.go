@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -27,7 +29,10 @@ type story struct {
 	out       io.Writer
 	cloud     *cloud.Cloud
 	stack     cloud.Stack
+	api       operator
 	latencies []time.Duration // from PUT to replica, one per expected copy
+	failures  int             // expected of events
+	swept     int64           // copied by runs
 }
 
 type object struct{ bucket, key string }
@@ -40,6 +45,7 @@ var meaning = map[string]string{
 	"excluded": "the rule's exclude_globs name it",
 	"not_ours": "the rule did not write what is there now, so it is not the rule's to delete",
 	"echo":     "it came from the bucket that it would go to",
+	"paused":   "somebody paused the rule",
 }
 
 func (s *story) say(verb string, at object, format string, args ...any) {
@@ -120,6 +126,10 @@ func (s *story) told(ctx context.Context, rule string, about object, result, rea
 	if err != nil {
 		return fmt.Errorf("%w (the last that was logged: %q %q %s)", err, last.Result, last.Reason, last.Error)
 	}
+	if result == "failed" {
+		s.say("", about, "failed by %s: %s", last.Rule, last.Code)
+		return nil
+	}
 	s.say("", about, "%s by %s: %s, %s", last.Result, last.Rule, last.Reason, meaning[last.Reason])
 	return nil
 }
@@ -136,7 +146,9 @@ func (s *story) isAbsent(ctx context.Context, at object) error {
 	return nil
 }
 
-func (s *story) stillHolds(ctx context.Context, at object, body []byte) error {
+// holds fails unless the object is there with these bytes; since says "still"
+// or nothing.
+func (s *story) holds(ctx context.Context, at object, since string, body []byte) error {
 	found, ok, err := s.get(ctx, at)
 	if err != nil {
 		return err
@@ -144,8 +156,74 @@ func (s *story) stillHolds(ctx context.Context, at object, body []byte) error {
 	if !ok || !bytes.Equal(found, body) {
 		return fmt.Errorf("%s should hold %q and holds %q", at, body, found)
 	}
-	s.say("", at, "still holds %q", found)
+	s.say("", at, "%s", strings.TrimSpace(fmt.Sprintf("%s holds %q", since, found)))
 	return nil
+}
+
+// forbid lets nobody read the object, whatever else allows it.
+func (s *story) forbid(ctx context.Context, what object) error {
+	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::%s"}]}`, what)
+	if _, err := s.cloud.S3().PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &what.bucket, Policy: &policy}); err != nil {
+		return fmt.Errorf("forbid reading %s: %w", what, err)
+	}
+	s.say("FORBID", what, "its bucket's policy lets nobody read it")
+	return nil
+}
+
+func (s *story) permit(ctx context.Context, what object) error {
+	if _, err := s.cloud.S3().DeleteBucketPolicy(ctx, &s3.DeleteBucketPolicyInput{Bucket: &what.bucket}); err != nil {
+		return fmt.Errorf("permit reading %s: %w", what, err)
+	}
+	s.say("PERMIT", what, "the policy is gone")
+	return nil
+}
+
+// post asks the API for something, prints its answer as it came, and returns
+// the run that it tells of, if any.
+func (s *story) post(ctx context.Context, rule, what string) (r runAnswer, err error) {
+	status, answer, err := s.api.call(ctx, http.MethodPost, jobPath(rule, what))
+	if err != nil {
+		return r, fmt.Errorf("%s %s: %w", rule, what, err)
+	}
+	fmt.Fprintf(s.out, "  POST    $ADMIN_URL/jobs/%s%s\n", rule, what)
+	fmt.Fprintln(s.out, strings.TrimRight(fmt.Sprintf("          %d %s", status, bytes.TrimSpace(answer)), " "))
+	if len(answer) == 0 {
+		return r, nil
+	}
+	return r, json.Unmarshal(answer, &r)
+}
+
+func (s *story) runNow(ctx context.Context, rule string) (runAnswer, error) {
+	r, err := s.post(ctx, rule, "/run-now")
+	if err != nil || !r.Status.Active() {
+		return r, err
+	}
+	return s.ended(ctx, rule, r.ID)
+}
+
+// ended waits for the end of a rule's last run, and prints it as the API has it.
+func (s *story) ended(ctx context.Context, rule string, id int64) (r runAnswer, err error) {
+	var last json.RawMessage
+	err = wait(ctx, fmt.Sprintf("end of run %d", id), func() (bool, error) {
+		var list struct{ Runs []json.RawMessage }
+		if _, err := s.api.get(ctx, jobPath(rule, "/runs?limit=1"), &list); err != nil {
+			return false, err
+		}
+		if len(list.Runs) == 0 {
+			return false, fmt.Errorf("%s has no runs", rule)
+		}
+		last, r = list.Runs[0], runAnswer{}
+		err := json.Unmarshal(last, &r)
+		return !r.Status.Active(), err
+	})
+	if err != nil {
+		return r, err
+	}
+	if r.ID != id {
+		return r, fmt.Errorf("the last run is %d and not %d", r.ID, id)
+	}
+	fmt.Fprintf(s.out, "          then %s\n", last)
+	return r, nil
 }
 
 // settle waits until no message is in the events queue or at work.
@@ -189,4 +267,16 @@ func wait(ctx context.Context, what string, ready func() (bool, error)) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// indent writes lines two columns further right.
+type indent struct{ io.Writer }
+
+func (w indent) Write(lines []byte) (int, error) {
+	for line := range bytes.Lines(lines) {
+		if _, err := fmt.Fprintf(w.Writer, "  %s", line); err != nil {
+			return 0, err
+		}
+	}
+	return len(lines), nil
 }
