@@ -28,6 +28,10 @@ import (
 // S3 takes 3,500 writes per second and prefix, and answers one in about 40 ms.
 const concurrency = 128
 
+// saveGap lets a thousand workers save no more often than half of what one
+// partition of the table takes.
+const saveGap = 2 * time.Second
+
 func main() {
 	env, err := config.ReadReconcile(os.Getenv)
 	log := telemetry.NewLogger(os.Stdout, env.LogLevel)
@@ -61,6 +65,7 @@ func main() {
 			Log:        log,
 			Now:        time.Now,
 			Workers:    int64(env.SweepConcurrency),
+			SaveGap:    saveGap,
 			Slots:      make(chan struct{}, concurrency),
 		},
 		Queue:  tickets,

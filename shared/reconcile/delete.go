@@ -17,12 +17,11 @@ func (k *walk) deleting(settling, reading context.Context) error {
 		return err
 	}
 	allowed := k.shard.Candidates - k.shard.Deleted
-	saved := k.Now()
 	var found []replicate.Sighting
 	last := ""
 	flush := func() error {
 		err := k.delete(settling, found, last, &allowed)
-		found, saved = nil, k.Now()
+		found = nil
 		return err
 	}
 	for p, err := range keyspace.Merge(reading, keyspace.Range{After: k.shard.Cursor, Until: k.shard.Range.Until}, k.source, k.dest) {
@@ -38,8 +37,14 @@ func (k *walk) deleting(settling, reading context.Context) error {
 				found = append(found, s)
 			}
 		}
-		if len(found) >= min(segmentSize, k.rule.BatchSize) || k.Now().Sub(saved) >= k.Runs.Lease/saveEvery {
+		quiet := k.Now().Sub(k.shard.SavedAt) >= k.Runs.Lease/saveEvery
+		if quiet || len(found) >= min(segmentSize, k.rule.BatchSize) {
 			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if quiet { // keeps the lease
+			if _, err := k.Runs.Save(settling, &k.shard); err != nil {
 				return err
 			}
 		}
@@ -62,7 +67,8 @@ func (k *walk) decided(s replicate.Sighting) bool {
 }
 
 // delete deletes those of a batch that are candidates, as far as it is allowed,
-// and moves the cursor behind the batch.
+// and moves the cursor behind the batch. That is saved with the next batch's
+// intent; should the worker die before, its heir learns it from this one's.
 func (k *walk) delete(ctx context.Context, found []replicate.Sighting, upTo string, allowed *int64) error {
 	var totals run.Totals
 	if len(found) > 0 {
@@ -80,7 +86,7 @@ func (k *walk) delete(ctx context.Context, found []replicate.Sighting, upTo stri
 				if len(totals.Sample) < run.MaxSample {
 					totals.Sample = append(totals.Sample, o.Dest.Key)
 				}
-			case o.Err != nil && ctx.Err() == nil:
+			case o.Err != nil:
 				if err := k.count(ctx, &totals, o); err != nil {
 					return err
 				}
@@ -91,15 +97,14 @@ func (k *walk) delete(ctx context.Context, found []replicate.Sighting, upTo stri
 			return err
 		}
 	}
-	return k.deleted(ctx, totals, upTo)
+	k.done(totals, upTo)
+	return nil
 }
 
-// deleted saves what became of a batch.
-func (k *walk) deleted(ctx context.Context, totals run.Totals, upTo string) error {
+// done adds what became of a batch, all of which is behind the walk now.
+func (k *walk) done(totals run.Totals, upTo string) {
 	k.shard.Totals = k.shard.Totals.Add(totals)
 	k.shard.Cursor, k.shard.Tries, k.shard.Intent = upTo, 0, nil
-	_, err := k.Runs.Save(ctx, &k.shard)
-	return err
 }
 
 // deleteAll deletes the objects, looking at each and at its source once more,
@@ -156,5 +161,7 @@ func (k *walk) finishIntent(ctx context.Context) error {
 			return err
 		}
 	}
-	return k.deleted(ctx, totals, k.shard.Cursor)
+	k.done(totals, k.shard.Cursor)
+	_, err = k.Runs.Save(ctx, &k.shard)
+	return err
 }

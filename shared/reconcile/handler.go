@@ -14,7 +14,7 @@ import (
 
 const (
 	// firstBackoff doubles with every delivery of a ticket up to lastBackoff.
-	firstBackoff = 5 * time.Second
+	firstBackoff = 15 * time.Second
 	lastBackoff  = 5 * time.Minute
 )
 

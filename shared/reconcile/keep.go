@@ -27,6 +27,9 @@ func (k *walk) keep(ctx context.Context, over <-chan struct{}) error {
 		case <-tick.C:
 		case <-k.wake:
 		}
+		if ended := k.breathe(ctx, over); ended {
+			return nil
+		}
 		of, err := k.save(ctx)
 		if err != nil {
 			return err
@@ -34,6 +37,22 @@ func (k *walk) keep(ctx context.Context, over <-chan struct{}) error {
 		if err := k.share(ctx, of); err != nil {
 			return err
 		}
+	}
+}
+
+// breathe waits until the shard may be saved again, and reports whether the walk
+// was over before.
+func (k *walk) breathe(ctx context.Context, over <-chan struct{}) bool {
+	wait := time.NewTimer(time.Until(k.saved.Add(k.SaveGap)))
+	defer wait.Stop()
+	select {
+	case <-over:
+		return true
+	case <-ctx.Done():
+		return true
+	case <-wait.C:
+		k.saved = time.Now()
+		return false
 	}
 }
 

@@ -46,6 +46,7 @@ type walk struct {
 	wake     chan struct{} // the shard is to be saved
 	inFlight chan struct{} // bounds the segments that are being settled
 	settling sync.WaitGroup
+	saved    time.Time // when the shard was last saved, by the monotonic clock
 
 	mu       sync.Mutex
 	shard    run.Shard // with all that is done up to its Cursor

@@ -36,8 +36,9 @@ type Failures interface {
 const (
 	// saveEvery is how often a shard is saved at least, in parts of the lease.
 	saveEvery = 6
-	// maxTries is how often in a row a shard is begun without coming on.
-	maxTries = 8
+	// maxTries is how often in a row a shard is begun without coming on. The
+	// queue must deliver a ticket more often than that before it gives it up.
+	maxTries = 5
 	// readReserve before the deadline no more keys are read, so that what was
 	// begun comes to its end: a copy of 5 GiB takes about a minute.
 	readReserve = 90 * time.Second
@@ -59,6 +60,10 @@ type Worker struct {
 	// Workers is how many may work on a run at the same time. A shard is
 	// shared as long as some of them may be idle.
 	Workers int64
+	// SaveGap is the least time between two saves of a shard while it comes on:
+	// all shards of a rule are in one partition of the table, which takes 1,000
+	// writes a second.
+	SaveGap time.Duration
 	// Slots bounds how many objects are worked on at a time, over all shards.
 	Slots chan struct{}
 }

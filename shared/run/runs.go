@@ -32,14 +32,14 @@ const (
 
 // The codes of the errors that say why something cannot be had; all Premise.
 const (
-	CodeActive     = "RunActive"    // a run of the rule is under way
-	CodeNotActive  = "RunNotActive" // none is
-	CodePaused     = "RulePaused"   //
-	CodeNothing    = "NothingHeld"  // no deletes wait for approval
+	CodeActive     = "RunActive"     // a run of the rule is under way
+	CodeNotActive  = "RunNotActive"  // none is
+	CodePaused     = "RulePaused"    //
+	CodeNothing    = "NothingHeld"   // no deletes wait for approval
 	CodeDiffer     = "DeletesDiffer" // other than those that were seen
-	CodeOutdated   = "RunOutdated"  // a ticket of a phase or a run that is over
-	CodeOutOfScope = "ScopeChanged" // the rule leads elsewhere now
-	CodeNotFound   = "RunNotFound"  // Permanent
+	CodeOutdated   = "RunOutdated"   // a ticket of a phase or a run that is over
+	CodeOutOfScope = "ScopeChanged"  // the rule leads elsewhere now
+	CodeNotFound   = "RunNotFound"   // Permanent
 )
 
 // Runs starts runs and brings them to their end. It may be used concurrently.
