@@ -4,8 +4,9 @@
 
 # ---- Versions ----------------------------------------------------------------
 # Every tool is pinned here. What the Python tools depend on is pinned in
-# .tools/*.txt, the CDK CLI in infra/package-lock.json, and govulncheck in its
-# own .tools/govulncheck/go.mod, which says why.
+# .tools/*.txt, the CDK CLI in infra/package-lock.json, govulncheck in its own
+# .tools/govulncheck/go.mod, which says why, and so are the tools that bench
+# compares with, in .tools/peers.
 MINISTACK_VERSION   := 1.5.33
 LOCALSTACK_VERSION  := 4.14.0
 VERSITYGW_VERSION   := v1.8.0
@@ -29,6 +30,7 @@ CACHE  := $(CURDIR)/.cache
 STAMPS := $(CACHE)/installed
 BIN    := $(CACHE)/bin
 CDK    := $(CACHE)/tools/cdk/node_modules/.bin/cdk
+PEERS  := $(addprefix $(BIN)/,s5cmd rclone mc)
 HOSTARCH  := $(shell go env GOHOSTARCH)
 FUNCTIONS := $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go))
 
@@ -77,8 +79,9 @@ e2e: ministack cdk build-local ## The end-to-end tests alone, each step told
 	@go test -count=1 -v ./tests/e2e/...
 
 .PHONY: bench
-bench: ministack cdk build-local ## Size, start and memory of the event function, as measured here
-	@go run ./tests/bench
+bench: ministack cdk versitygw build-local $(PEERS) ## The event function's size, start and memory; the reconcile beside s5cmd, rclone and mc (ARGS=-quick)
+	@go run ./tests/bench/function
+	@go run ./tests/bench/peers $(ARGS)
 
 .PHONY: simulate
 simulate: ## A billion keys under a virtual clock: time, cost, balance
@@ -217,6 +220,13 @@ $(eval $(call go-tool,staticcheck,honnef.co/go/tools/cmd/staticcheck,$(STATICCHE
 $(BIN)/govulncheck: .tools/govulncheck/go.mod
 	@echo "installing govulncheck (about 10 s, once)"
 	@GOBIN=$(BIN) go -C .tools/govulncheck install tool
+	@touch $@
+
+# Each peer is a small module that requires the exact version: the Go proxy has
+# no list of their versions, and they need other versions of what they share.
+$(PEERS): $(BIN)/%: .tools/peers/%/go.mod
+	@echo "building $* of $< (once; rclone takes three minutes)"
+	@GOBIN=$(BIN) nice go -C $(<D) install tool
 	@touch $@
 
 # The CDK CLI outside infra/, so that no node_modules lies in the source tree.

@@ -1,4 +1,4 @@
-// Command bench measures what the event function is like to start and to keep:
+// Command function measures what the event function is like to start and to keep:
 // the size of its package, the time from its start to its readiness, and its
 // memory while it handles events. `make bench` runs it.
 //
@@ -70,7 +70,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 			err = stopErr
 		}
 	}()
-	stack, err := c.Deploy(ctx, filepath.Join(root, "tests", "bench", "replication.yaml"))
+	stack, err := c.Deploy(ctx, filepath.Join(root, "tests", "bench", "function", "replication.yaml"))
 	if err != nil {
 		return err
 	}

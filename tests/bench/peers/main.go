@@ -1,0 +1,145 @@
+// Command peers measures a reconcile beside the tools that people would use in
+// its place: s5cmd, rclone and mc. `make bench` builds them, each in a version of
+// its own, and runs it.
+//
+// All of them work on the same buckets of one real S3 server on this machine,
+// taking turns; what counts are the ratios of their medians, for absolute times
+// are this machine's. The reconcile is a process with the functions' packages
+// that keeps provenance in memory; it copies with one request for each object,
+// as it does on AWS. What a Lambda and DynamoDB add is not measured here.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+
+	"bucket-replicator/localstack/server"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// sizes are in objects.
+type sizes struct{ copied, unchanged, delayed, many int }
+
+var (
+	full  = sizes{copied: 20_000, unchanged: 20_000, delayed: 100_000, many: 1_000_000}
+	quick = sizes{copied: 4_000, unchanged: 10_000, delayed: 20_000, many: 200_000}
+)
+
+// bench is what the scenarios share.
+type bench struct {
+	sizes
+	buckets  *buckets
+	endpoint string // of the server
+	delayed  string // of the same server behind S3's delays
+	programs string // directory
+	home     string // of the tools
+}
+
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
+	flags := flag.NewFlagSet("peers", flag.ContinueOnError)
+	isQuick := flags.Bool("quick", false, "a fifth of the objects: some two minutes instead of ten, and less to rely on")
+	rounds := flags.Int("rounds", 3, "how many turns each tool has; medians are printed")
+	only := flags.String("only", "", "`pattern` of the names of the scenarios to run")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	pattern, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	root, err := server.Root()
+	if err != nil {
+		return err
+	}
+	b := &bench{sizes: full, programs: filepath.Join(root, ".cache", "bin")}
+	if *isQuick {
+		b.sizes = quick
+	}
+	if err := b.prepare(ctx, root, out); err != nil {
+		return err
+	}
+	gateway, err := server.Versitygw(ctx, server.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, gateway.Stop()) }()
+	b.home = filepath.Join(gateway.Dir, "home")
+	if err := os.Mkdir(b.home, 0o755); err != nil {
+		return err
+	}
+	b.endpoint = gateway.URL
+	if b.buckets, err = newBuckets(ctx, gateway); err != nil {
+		return err
+	}
+	delayed, stop, err := delayed(ctx, gateway.URL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	b.delayed = delayed
+
+	missed := 0
+	for _, s := range b.scenarios() {
+		if !pattern.MatchString(s.name) {
+			continue
+		}
+		met, err := s.compare(ctx, *rounds, out)
+		if err != nil {
+			return err
+		}
+		if !met {
+			missed++
+		}
+	}
+	if pattern.MatchString(memoryName) {
+		met, err := b.memory(ctx, *rounds, out)
+		if err != nil {
+			return err
+		}
+		if !met {
+			missed++
+		}
+	}
+	if missed > 0 {
+		fmt.Fprintf(out, "\n%d targets were missed.\n", missed)
+	}
+	return nil
+}
+
+// prepare builds the reconcile, and says what it is compared to.
+func (b *bench) prepare(ctx context.Context, root string, out io.Writer) error {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(b.programs, ours.program), "./tests/bench/reconcile")
+	build.Dir = root
+	if said, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the reconcile: %w\n%s", err, said)
+	}
+	for _, peer := range []struct{ program, module string }{
+		{"s5cmd", "github.com/peak/s5cmd/v2"}, {"rclone", "github.com/rclone/rclone"}, {"mc", "github.com/minio/mc"},
+		{"versitygw", "github.com/versity/versitygw"},
+	} {
+		v, err := version(filepath.Join(b.programs, peer.program), peer.module)
+		if err != nil {
+			return fmt.Errorf("not built, run: make bench (%w)", err)
+		}
+		fmt.Fprintf(out, "%s %s\n", peer.program, v)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+// usage is what one process took, from its start to its end.
+type usage struct {
+	elapsed, processor time.Duration
+	memory             int64 // at most, in bytes
+}
+
+// run has a tool bring one bucket into step with another.
+func (b *bench) run(ctx context.Context, t tool, endpoint, from, to string) (usage, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(b.programs, t.program), t.args(endpoint, from, to)...)
+	cmd.Dir, cmd.Env = b.home, environment(endpoint, b.home)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	began := time.Now()
+	err := cmd.Run()
+	u := usage{elapsed: time.Since(began)}
+	if err != nil {
+		return u, fmt.Errorf("%s: %w\n%s", t.name, err, bytes.TrimSpace(said.Bytes()[max(0, said.Len()-2000):]))
+	}
+	unit := int64(1 << 10) // Linux says kilobytes
+	if runtime.GOOS == "darwin" {
+		unit = 1
+	}
+	u.processor = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	u.memory = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss * unit
+	return u, nil
+}
+
+// median is of each measure by itself.
+func median(all []usage) usage {
+	return usage{middle(all, func(u usage) time.Duration { return u.elapsed }),
+		middle(all, func(u usage) time.Duration { return u.processor }),
+		middle(all, func(u usage) int64 { return u.memory })}
+}
+
+func middle[T cmp.Ordered](all []usage, of func(usage) T) T {
+	var values []T
+	for _, u := range all {
+		values = append(values, of(u))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// scenario is one thing that several tools do, ours first.
+type scenario struct {
+	name    string
+	objects int
+	tools   []tool
+	// target is how many times as fast as the fastest other tool ours is to
+	// be.
+	target float64
+	// prepare makes the buckets, and answers what has a tool do it once and
+	// makes sure that it did.
+	prepare func(context.Context) (once, error)
+}
+
+type once func(context.Context, tool) (usage, error)
+
+// compare has the tools take turns, so that what else the machine does hits all
+// of them, and prints the medians. It reports whether the target was met.
+func (s scenario) compare(ctx context.Context, rounds int, out io.Writer) (bool, error) {
+	fmt.Fprintf(out, "\n%s\n", s.name)
+	once, err := s.prepare(ctx)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", s.name, err)
+	}
+	taken := make([][]usage, len(s.tools))
+	for range rounds {
+		for i, t := range s.tools {
+			u, err := once(ctx, t)
+			if err != nil {
+				return false, fmt.Errorf("%s: %w", s.name, err)
+			}
+			taken[i] = append(taken[i], u)
+		}
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "\tseconds\tkeys/s\tprocessor us/key\tmemory MB\ttimes as long as ours\t")
+	own := median(taken[0])
+	best := 0.0
+	for i, t := range s.tools {
+		m := median(taken[i])
+		ratio := m.elapsed.Seconds() / own.elapsed.Seconds()
+		if i > 0 && (best == 0 || ratio < best) {
+			best = ratio
+		}
+		fmt.Fprintf(table, "%s\t%.2f\t%.0f\t%.0f\t%.0f\t%.2f\t\n", t.name, m.elapsed.Seconds(), float64(s.objects)/m.elapsed.Seconds(),
+			float64(m.processor.Microseconds())/float64(s.objects), float64(m.memory)/(1<<20), ratio)
+	}
+	if err := table.Flush(); err != nil {
+		return false, err
+	}
+	met := best >= s.target
+	fmt.Fprintf(out, "target: %.1f times as fast as the fastest other; %s\n", s.target, verdict(met, best))
+	return met, nil
+}
+
+func verdict(met bool, ratio float64) string {
+	if met {
+		return fmt.Sprintf("met with %.2f", ratio)
+	}
+	return fmt.Sprintf("MISSED with %.2f", ratio)
+}
