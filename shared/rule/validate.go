@@ -197,8 +197,8 @@ func bucketFault(name string, onAWS bool) string {
 
 func (v *validator) checkReplication() {
 	r, path := v.storage.Replication, "storage.replication"
-	if t := time.Duration(r.TickInterval); t < time.Minute || t%time.Minute != 0 {
-		v.refuse(path+".tick_interval", "%s is not a whole number of minutes, 1m or more: that is what AWS schedules offer", r.TickInterval)
+	if t := time.Duration(r.TickInterval); t < time.Minute || t > 24*time.Hour || t%time.Minute != 0 {
+		v.refuse(path+".tick_interval", "%s is not a whole number of minutes from 1m to 24h: AWS schedules offer no less, and no alarm watches for more", r.TickInterval)
 	}
 	v.checkBetween(path+".max_failures_retained", int64(r.MaxFailuresRetained), 1, 10_000)
 }

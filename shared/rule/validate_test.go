@@ -68,6 +68,7 @@ func TestValidateRefusesInStorage(t *testing.T) {
 		"two aliases of one bucket":           {bucket("zoo", rule.Bucket{Backend: "aws", Name: "photos"}), "storage.buckets.zoo", "is the same bucket as photos: aws/photos"},
 		"creating a bucket on another server": {bucket("new", rule.Bucket{Backend: "minio", Create: true}), "storage.buckets.new.create", "can only own buckets of its own account"},
 		"a tick below a minute":               {func(s *rule.Storage) { s.Replication.TickInterval = rule.Duration(30 * time.Second) }, "storage.replication.tick_interval", "30s is not a whole number of minutes"},
+		"a tick beyond a day":                 {func(s *rule.Storage) { s.Replication.TickInterval = rule.Duration(25 * time.Hour) }, "storage.replication.tick_interval", "not a whole number of minutes from 1m to 24h"},
 		"a tick between two minutes":          {func(s *rule.Storage) { s.Replication.TickInterval = rule.Duration(90 * time.Second) }, "storage.replication.tick_interval", "1m30s is not a whole number"},
 		"keeping no failures":                 {func(s *rule.Storage) { s.Replication.MaxFailuresRetained = 0 }, "storage.replication.max_failures_retained", "0 is not within 1 to 10000"},
 	} {
