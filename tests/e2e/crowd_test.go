@@ -20,19 +20,7 @@ import (
 func TestABurstArrivesAndEachIsCopiedOnce(t *testing.T) {
 	s := deployed(t)
 	const objects = 300
-	var puts errgroup.Group
-	puts.SetLimit(8)
-	for i := range objects {
-		puts.Go(func() error {
-			_, err := s.s3.PutObject(t.Context(), &s3.PutObjectInput{
-				Bucket: aws.String("scans"), Key: aws.String(fmt.Sprintf("old/burst/%03d", i)), Body: strings.NewReader(strconv.Itoa(i)),
-			})
-			return err
-		})
-	}
-	if err := puts.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	s.putMany(t, "scans", "old/burst/", objects)
 	await(t, func() (bool, error) {
 		found, err := s.list(t, "library", "new/burst/")
 		return len(found) == objects, err
@@ -57,6 +45,24 @@ func TestABurstArrivesAndEachIsCopiedOnce(t *testing.T) {
 	}
 	if len(copies) != objects {
 		t.Errorf("%d objects were copied", len(copies))
+	}
+}
+
+// putMany writes so many small objects under a prefix.
+func (s *stage) putMany(t *testing.T, bucket, prefix string, n int) {
+	t.Helper()
+	var puts errgroup.Group
+	puts.SetLimit(8)
+	for i := range n {
+		puts.Go(func() error {
+			_, err := s.s3.PutObject(t.Context(), &s3.PutObjectInput{
+				Bucket: &bucket, Key: aws.String(fmt.Sprintf("%s%05d", prefix, i)), Body: strings.NewReader(strconv.Itoa(i)),
+			})
+			return err
+		})
+	}
+	if err := puts.Wait(); err != nil {
+		t.Fatal(err)
 	}
 }
 

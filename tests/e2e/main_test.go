@@ -79,8 +79,8 @@ func start() (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, built := range []string{"infra", runtime.GOARCH + "/replicate/bootstrap", runtime.GOARCH + "/provision/bootstrap"} {
-		if _, err := os.Stat(filepath.Join(root, "dist", built)); err != nil {
+	for _, function := range []string{"replicate", "reconcile", "schedule", "admin", "provision"} {
+		if _, err := os.Stat(filepath.Join(root, "dist", runtime.GOARCH, function, "bootstrap")); err != nil {
 			return nil, fmt.Errorf("not built, run: make build-local (%w)", err)
 		}
 	}
@@ -104,7 +104,9 @@ func start() (*stage, error) {
 		sqs:    sqs.NewFromConfig(account),
 		ledger: ledger.New(account, tablesOf(stack)),
 	}
-	return played, nil
+	// The first tick would start a run of every rule, and a sweep may be faster
+	// than an event that a test waits for.
+	return played, played.tick(ctx, false)
 }
 
 func tablesOf(s cloud.Stack) ledger.Tables {

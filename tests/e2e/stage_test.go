@@ -23,9 +23,9 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// patience bounds every wait. What is waited for takes a second or two, on a
-// busy machine more.
-const patience = time.Minute
+// patience bounds every wait. What is waited for takes a second or two, a tick a
+// minute; on a busy machine more.
+const patience = 90 * time.Second
 
 // at is where an object is.
 type at struct{ bucket, key string }
