@@ -84,14 +84,13 @@ func (l *Ledger) Claim(ctx context.Context, t run.Ticket, owner string, now, unt
 		e.add(schema.Tries, 1)
 		return lease(e)
 	}
-	// Nobody but a claim changes a shard that has ended, so its fence stands for
-	// all of it.
+	// A shard that has ended changes in no more than this way, so its phase stands
+	// for all of it.
 	open := func(ended run.Shard) (item, error) {
 		opened := ended.Open(t.Phase)
 		opened.Tries = 1
 		var e expression
 		e.is(schema.Phase, integer(int64(ended.Phase)))
-		e.is(schema.Fence, integer(ended.Fence))
 		e.where("attribute_exists(%s)", e.name(schema.Ended))
 		e.setAll(encodeShard(opened), []string{
 			schema.Phase, schema.Cursor, schema.Ended, schema.Tries, schema.Intent, schema.Candidates, schema.Held,

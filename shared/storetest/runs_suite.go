@@ -538,7 +538,13 @@ func aCancelNeedsAnActiveRun(t *testing.T, f RunsFixture) {
 	again := next
 	again.Error = "again"
 	wantClass(t, "a cancelled run", f.Runs.Turn(t.Context(), r, again, job), object.Premise)
+	// Not even where the job takes it for active.
+	lagging := job
+	lagging.ActiveRun = 1
+	mustSetJob(t, f, job, lagging)
+	wantClass(t, "a cancelled run", f.Runs.Turn(t.Context(), r, again, lagging), object.Premise)
 	wantRun(t, f, next)
+	wantJob(t, f, "mirror", lagging)
 }
 
 func racingTurns(t *testing.T, f RunsFixture) {
@@ -565,6 +571,7 @@ func claimConditions(t *testing.T, f RunsFixture) {
 		ok     bool
 	}{
 		"nobody's":                               {stored: shard{Phase: run.Copying}, ok: true},
+		"nobody's, with time left":               {stored: shard{Phase: run.Copying, LeasedUntil: now.Add(time.Hour)}, ok: true},
 		"another's":                              {stored: shard{Phase: run.Copying, Owner: "other", LeasedUntil: now.Add(time.Millisecond)}},
 		"another's, until now":                   {stored: shard{Phase: run.Copying, Owner: "other", LeasedUntil: now}, ok: true},
 		"another's, long ago":                    {stored: shard{Phase: run.Copying, Owner: "other", LeasedUntil: now.Add(-time.Hour), Fence: 9, Tries: 4}, ok: true},
@@ -818,6 +825,16 @@ func aShardEndsOnce(t *testing.T, f RunsFixture) {
 	}
 	cancelled.Open = 0
 	wantRun(t, f, cancelled)
+
+	// A run that is forgotten is not made anew.
+	orphan := run.Shard{Rule: "third", Run: 2, ID: "1", Phase: run.Copying}
+	mustBegin(t, f, run.Job{}, run.Job{Rule: "third", LastRun: 1}, run.Run{Rule: "third", ID: 1, State: run.Running, StartedAt: day}, orphan)
+	ended := orphan
+	ended.Ended = true
+	wantClass(t, "a run that there is not", f.Runs.End(t.Context(), ended), object.Premise)
+	wantClass(t, "a run that there is not", f.Runs.Share(t.Context(), orphan, nil), object.Premise)
+	wantNoRun(t, f, "third", 2)
+	wantShards(t, f, "third", 2, orphan)
 }
 
 func shardsEndTogether(t *testing.T, f RunsFixture) {
