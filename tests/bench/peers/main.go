@@ -40,7 +40,7 @@ type sizes struct{ copied, unchanged, delayed, many int }
 
 var (
 	full  = sizes{copied: 20_000, unchanged: 20_000, delayed: 100_000, many: 1_000_000}
-	quick = sizes{copied: 4_000, unchanged: 10_000, delayed: 20_000, many: 200_000}
+	quick = sizes{copied: 4_000, unchanged: 10_000, delayed: 40_000, many: 200_000}
 )
 
 // bench is what the scenarios share.
@@ -49,8 +49,8 @@ type bench struct {
 	buckets  *buckets
 	endpoint string // of the server
 	delayed  string // of the same server behind S3's delays
-	programs string // directory
-	home     string // of the tools
+	programs string // directory of the peers
+	home     string // of all tools; the reconcile is built into it
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
@@ -73,16 +73,17 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if *isQuick {
 		b.sizes = quick
 	}
-	if err := b.prepare(ctx, root, out); err != nil {
-		return err
-	}
-	gateway, err := server.Versitygw(ctx, server.Options{})
+	// S3 keeps connections; this server closes them unless it is told.
+	gateway, err := server.Versitygw(ctx, server.Options{Env: []string{"VGW_KEEP_ALIVE=true"}})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, gateway.Stop()) }()
 	b.home = filepath.Join(gateway.Dir, "home")
 	if err := os.Mkdir(b.home, 0o755); err != nil {
+		return err
+	}
+	if err := b.prepare(ctx, root, out); err != nil {
 		return err
 	}
 	b.endpoint = gateway.URL
@@ -126,7 +127,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 
 // prepare builds the reconcile, and says what it is compared to.
 func (b *bench) prepare(ctx context.Context, root string, out io.Writer) error {
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(b.programs, ours.program), "./tests/bench/reconcile")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.path(ours), "./tests/bench/reconcile")
 	build.Dir = root
 	if said, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the reconcile: %w\n%s", err, said)
@@ -142,4 +143,11 @@ func (b *bench) prepare(ctx context.Context, root string, out io.Writer) error {
 		fmt.Fprintf(out, "%s %s\n", peer.program, v)
 	}
 	return nil
+}
+
+func (b *bench) path(t tool) string {
+	if t.program == ours.program {
+		return filepath.Join(b.home, t.program)
+	}
+	return filepath.Join(b.programs, t.program)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"syscall"
@@ -23,7 +22,7 @@ type usage struct {
 
 // run has a tool bring one bucket into step with another.
 func (b *bench) run(ctx context.Context, t tool, endpoint, from, to string) (usage, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(b.programs, t.program), t.args(endpoint, from, to)...)
+	cmd := exec.CommandContext(ctx, b.path(t), t.args(endpoint, from, to)...)
 	cmd.Dir, cmd.Env = b.home, environment(endpoint, b.home)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said

@@ -23,7 +23,7 @@ type message struct {
 }
 
 func newQueue() *queue {
-	return &queue{sent: make(chan message, 100_000)} // many times as many as a run has shards
+	return &queue{sent: make(chan message, 10_000)} // many times as many as a run has shards
 }
 
 // Send implements run.Queue.
