@@ -128,7 +128,11 @@ func (o operator) jobs(ctx context.Context, _ string) error {
 		if j.Progress.Total > 0 && status == "running" {
 			status += fmt.Sprintf(" %d%%", 100*j.Progress.Processed/j.Progress.Total)
 		}
-		rows = append(rows, []string{j.Name, status, o.when(j.LastRunAt, "-"), o.when(j.NextDueAt, "-"), j.Scope})
+		next := o.when(j.NextDueAt, "-")
+		if !j.NextDueAt.IsZero() && !j.NextDueAt.After(o.now()) {
+			next = "now"
+		}
+		rows = append(rows, []string{j.Name, status, o.when(j.LastRunAt, "-"), next, j.Scope})
 		if j.Status != "ok" {
 			rows = append(rows, []string{"  " + j.Detail})
 		}

@@ -80,7 +80,8 @@ func TestOperations(t *testing.T) {
 	const jobs = `{"jobs":[
 		{"id":"replication:a","name":"a","scope":"x -> y","status":"ok","progress":{"processed":3,"total":3},"last_run_at":"2026-03-01T11:15:00Z","next_due_at":"2026-03-02T11:15:00Z","last_error":null,"detail":"Run 1 saw every key."},
 		{"id":"replication:rule-b","name":"rule-b","scope":"x -> z","status":"running","progress":{"processed":50,"total":200},"last_run_at":"2026-03-01T11:59:59Z","next_due_at":"2026-03-05T12:00:00Z","last_error":null,"detail":"Run 7 compares and copies."},
-		{"id":"replication:c","name":"c","scope":"x -> w","status":"paused","progress":{"processed":0,"total":null},"last_run_at":null,"next_due_at":null,"last_error":null,"detail":"Nothing is replicated."}]}`
+		{"id":"replication:c","name":"c","scope":"x -> w","status":"paused","progress":{"processed":0,"total":null},"last_run_at":null,"next_due_at":null,"last_error":null,"detail":"Nothing is replicated."},
+		{"id":"replication:d","name":"d","scope":"y -> z","status":"never_run","progress":{"processed":0,"total":null},"last_run_at":null,"next_due_at":"2026-03-01T11:59:00Z","last_error":null,"detail":"No run is on record."}]}`
 	for name, test := range map[string]struct {
 		args    string
 		answers answers
@@ -94,9 +95,11 @@ rule-b  running 25%  1.0 s ago   in 4 days  x -> z
   Run 7 compares and copies.
 c       paused       -           -          x -> w
   Nothing is replicated.
+d       never_run    -           now        y -> z
+  No run is on record.
 `},
 		"jobs, in the API's words": {args: "jobs -json", answers: answers{"GET /a/jobs": {jobs}}, want: "\n" + jobs + "\n"},
-		"no rule":                  {args: "kill", answers: answers{"GET /a/jobs": {jobs}}, err: "which rule? make kill RULE=name, one of: a rule-b c"},
+		"no rule":                  {args: "kill", answers: answers{"GET /a/jobs": {jobs}}, err: "which rule? make kill RULE=name, one of: a rule-b c d"},
 		"no rule, and none there":  {args: "kill", answers: answers{"GET /a/jobs": {`{"jobs":[]}`}}, err: "no rules are deployed"},
 		"a rule that is not there": {args: "pause b", answers: answers{"POST /a/jobs/b/pause": {`404 {"error":{"code":"JobNotFound","message":"there is no job \"b\": did you mean \"a\"?","details":[]}}`}}, err: `there is no job "b": did you mean "a"?`},
 		"not let in":               {args: "jobs", answers: answers{"GET /a/jobs": {`403 {"Message":"User: x is not authorized to perform: execute-api:Invoke"}`}}, err: "User: x is not authorized to perform: execute-api:Invoke"},
