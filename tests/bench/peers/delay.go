@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,28 +20,30 @@ const (
 	readDelay  = 15 * time.Millisecond
 )
 
-// delayed is the address of a proxy that holds every request back for as long
-// as S3 would take. Signatures stay valid: they cover the host that the client
-// named, which the server is told.
-func delayed(ctx context.Context, endpoint string) (string, func() error, error) {
+// delayed holds every request back for as long as S3 would take, and counts it.
+func delayed(h http.Handler, requests *atomic.Int64) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		select {
+		case <-time.After(delayOf(r)):
+			h.ServeHTTP(w, r)
+		case <-r.Context().Done():
+		}
+	})
+}
+
+// proxy passes requests on. Signatures stay valid: they cover the host that the
+// client named, which the server is told.
+func proxy(endpoint string) (http.Handler, error) {
 	target, err := url.Parse(endpoint)
-	if err != nil {
-		return "", nil, err
-	}
-	proxy := &httputil.ReverseProxy{
+	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host
 		},
 		Transport: &http.Transport{MaxIdleConnsPerHost: 1024},
-	}
-	return serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-time.After(delayOf(r)):
-			proxy.ServeHTTP(w, r)
-		case <-r.Context().Done():
-		}
-	}))
+		ErrorLog:  log.New(io.Discard, "", 0), // of clients that left: what else fails, the client tells
+	}, err
 }
 
 func delayOf(r *http.Request) time.Duration {

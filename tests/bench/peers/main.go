@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"sync/atomic"
 	"syscall"
 
 	"bucket-replicator/localstack/server"
@@ -47,10 +48,11 @@ var (
 type bench struct {
 	sizes
 	buckets  *buckets
-	endpoint string // of the server
-	delayed  string // of the same server behind S3's delays
-	programs string // directory of the peers
-	home     string // of all tools; the reconcile is built into it
+	endpoint string       // of the server
+	delayed  string       // of the same server behind S3's delays
+	requests atomic.Int64 // that the delays held back
+	programs string       // directory of the peers
+	home     string       // of all tools; the reconcile is built into it
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
@@ -90,12 +92,16 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if b.buckets, err = newBuckets(ctx, gateway); err != nil {
 		return err
 	}
-	delayed, stop, err := delayed(ctx, gateway.URL)
+	handler, err := proxy(gateway.URL)
 	if err != nil {
 		return err
 	}
+	address, stop, err := serve(ctx, delayed(handler, &b.requests))
+	if err != nil {
+		return err
+	}
+	b.delayed = address
 	defer func() { err = errors.Join(err, stop()) }()
-	b.delayed = delayed
 
 	missed := 0
 	for _, s := range b.scenarios() {

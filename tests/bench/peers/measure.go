@@ -18,6 +18,7 @@ import (
 type usage struct {
 	elapsed, processor time.Duration
 	memory             int64 // at most, in bytes
+	requests           int64 // zero where nobody counts
 }
 
 // run has a tool bring one bucket into step with another.
@@ -26,9 +27,10 @@ func (b *bench) run(ctx context.Context, t tool, endpoint, from, to string) (usa
 	cmd.Dir, cmd.Env = b.home, environment(endpoint, b.home)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
+	sent := b.requests.Load()
 	began := time.Now()
 	err := cmd.Run()
-	u := usage{elapsed: time.Since(began)}
+	u := usage{elapsed: time.Since(began), requests: b.requests.Load() - sent}
 	if err != nil {
 		return u, fmt.Errorf("%s: %w\n%s", t.name, err, bytes.TrimSpace(said.Bytes()[max(0, said.Len()-2000):]))
 	}
@@ -45,7 +47,8 @@ func (b *bench) run(ctx context.Context, t tool, endpoint, from, to string) (usa
 func median(all []usage) usage {
 	return usage{middle(all, func(u usage) time.Duration { return u.elapsed }),
 		middle(all, func(u usage) time.Duration { return u.processor }),
-		middle(all, func(u usage) int64 { return u.memory })}
+		middle(all, func(u usage) int64 { return u.memory }),
+		middle(all, func(u usage) int64 { return u.requests })}
 }
 
 func middle[T cmp.Ordered](all []usage, of func(usage) T) T {
@@ -91,7 +94,7 @@ func (s scenario) compare(ctx context.Context, rounds int, out io.Writer) (bool,
 		}
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "\tseconds\tkeys/s\tprocessor us/key\tmemory MB\ttimes as long as ours\t")
+	fmt.Fprintln(table, "\tseconds\tkeys/s\tprocessor us/key\tmemory MB\trequests\ttimes as long as ours\t")
 	own := median(taken[0])
 	best := 0.0
 	for i, t := range s.tools {
@@ -100,8 +103,12 @@ func (s scenario) compare(ctx context.Context, rounds int, out io.Writer) (bool,
 		if i > 0 && (best == 0 || ratio < best) {
 			best = ratio
 		}
-		fmt.Fprintf(table, "%s\t%.2f\t%.0f\t%.0f\t%.0f\t%.2f\t\n", t.name, m.elapsed.Seconds(), float64(s.objects)/m.elapsed.Seconds(),
-			float64(m.processor.Microseconds())/float64(s.objects), float64(m.memory)/(1<<20), ratio)
+		requests := ""
+		if m.requests > 0 {
+			requests = fmt.Sprint(m.requests)
+		}
+		fmt.Fprintf(table, "%s\t%.2f\t%.0f\t%.0f\t%.0f\t%s\t%.2f\t\n", t.name, m.elapsed.Seconds(), float64(s.objects)/m.elapsed.Seconds(),
+			float64(m.processor.Microseconds())/float64(s.objects), float64(m.memory)/(1<<20), requests, ratio)
 	}
 	if err := table.Flush(); err != nil {
 		return false, err

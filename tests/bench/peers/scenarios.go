@@ -16,7 +16,7 @@ func (b *bench) scenarios() []scenario {
 		b.unchanged(named("nothing changed, %d keys in one folder", b.sizes.unchanged), b.endpoint, b.sizes.unchanged, flat, 1.3, ours, rcloneFast, rcloneByDirectory, mc, s5cmdSync),
 		b.copying(named("copy %d objects of 4 KiB, with S3's delays", b.copied), b.delayed, b.copied, 1.3, ours, s5cmdCopy),
 		b.unchanged(named("nothing changed, %d keys in folders, with S3's delays", b.sizes.delayed), b.delayed, b.sizes.delayed, foldered, 1.3, ours, rcloneFast, rcloneByDirectory),
-		b.unchanged(named("nothing changed, %d keys in one folder, with S3's delays", b.sizes.delayed), b.delayed, b.sizes.delayed, flat, 1.3, ours, rcloneFast, rcloneByDirectory),
+		b.listing(named("nothing changed, %d keys in one folder, with S3's delays, on listings that are made up", b.sizes.delayed), b.sizes.delayed, 1.3, ours, rcloneFast, rcloneByDirectory),
 	}
 }
 
@@ -68,6 +68,21 @@ func (b *bench) unchanged(name, endpoint string, objects int, flat bool, target 
 			}
 			return u, err
 		}, err
+	}}
+}
+
+// listing is two buckets that have the same, and of which there is nothing but
+// listings.
+func (b *bench) listing(name string, objects int, target float64, tools ...tool) scenario {
+	return scenario{name: name, objects: objects, tools: tools, target: target, prepare: func(ctx context.Context) (once, error) {
+		return func(ctx context.Context, t tool) (u usage, err error) {
+			endpoint, stop, err := serve(ctx, delayed(synthetic(objects), &b.requests))
+			if err != nil {
+				return u, err
+			}
+			defer func() { err = errors.Join(err, stop()) }()
+			return b.run(ctx, t, endpoint, "from", "to")
+		}, nil
 	}}
 }
 
