@@ -59,6 +59,25 @@ func failureError(op string, f object.Failure, err error) error {
 	return classify(op+" failure of", f.Source, fmt.Errorf("rule %s: %w", f.Rule, err))
 }
 
+// Failure answers what is recorded of one source under a rule; false where
+// nothing is. It is one consistent read.
+func (l *Ledger) Failure(ctx context.Context, ruleName string, source object.Ref) (object.Failure, bool, error) {
+	f := object.Failure{Rule: ruleName, Source: source}
+	out, err := l.db.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName:      aws.String(l.tables.Runs),
+		Key:            runsKey(ruleName, failureItem(f)),
+		ConsistentRead: aws.Bool(true),
+	})
+	if err != nil || out.Item == nil {
+		return object.Failure{}, false, failureError("read", f, err)
+	}
+	found, err := decodeFailure(out.Item)
+	if err != nil {
+		return object.Failure{}, false, failureError("read", f, err)
+	}
+	return found, true, nil
+}
+
 // Failures lists up to limit failures of a rule, newest first; 0: all. It reads
 // all there are, since no index has them in that order: Trim keeps them few.
 func (l *Ledger) Failures(ctx context.Context, ruleName string, limit int) ([]object.Failure, error) {

@@ -34,6 +34,9 @@ type Sweep struct {
 	Attempt int
 	// Suspicious takes no listing's word: every object is looked at.
 	Suspicious bool
+	// Dry carries nothing out: the outcomes are what would be done, as far as
+	// it is known without trying.
+	Dry bool
 	// Slots bounds how many objects are worked on at a time, over all that
 	// share it.
 	Slots chan struct{}
@@ -45,6 +48,7 @@ type sight struct {
 	run        int64
 	suspicious bool
 	deletes    bool
+	dry        bool
 }
 
 // Settle reads the ledger once for all sightings and brings their destinations
@@ -95,10 +99,10 @@ func (s Sweep) settle(ctx context.Context, o Sighting, base, sourceBase object.P
 		Replicator: s.Replicator, rules: s.Rules, match: o.Match,
 		change:  object.Change{Ref: o.Source},
 		message: s.Holder, delivery: s.Attempt, patient: true,
-		sight: &sight{from: o.From, to: o.To, run: s.Run, suspicious: s.Suspicious, deletes: deletes},
+		sight: &sight{from: o.From, to: o.To, run: s.Run, suspicious: s.Suspicious, deletes: deletes, dry: s.Dry},
 	}
 	outcome := t.guarded(ctx, base, sourceBase, true)
-	if outcome.Reason == decide.InSync && base.Run == s.Run && base.Rule == o.Match.Rule.Name {
+	if outcome.Reason == decide.InSync && !s.Dry && base.Run == s.Run && base.Rule == o.Match.Rule.Name {
 		outcome.Result, outcome.Reason, outcome.Bytes = Copied, decide.Missing, o.From.Size
 	}
 	return outcome

@@ -61,8 +61,7 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 	case t.match.TooLong && !t.match.Excluded && t.change.Kind.Removes():
 		return t.skipped(decide.Gone) // there never was a replica
 	case t.match.TooLong && !t.match.Excluded:
-		return t.stopped(&object.Error{Class: object.Permanent, Op: "copy", Ref: t.match.Dest,
-			Code: "KeyTooLongError", Err: errors.New("the destination key would be longer than 1,024 bytes")})
+		return t.stopped(t.tooLong())
 	case fresh && base.Rule == r.Name && t.carried(base):
 		return t.skipped(decide.InSync)
 	}
@@ -268,6 +267,12 @@ func (t *task) countDelete(ctx context.Context) (bool, error) {
 
 // act carries out the plan. Premise: look and decide again.
 func (t *task) act(ctx context.Context, in decide.Input, plan decide.Plan) error {
+	if t.sight != nil && t.sight.dry {
+		if plan.Action == decide.Copy {
+			t.wrote, t.why, t.bytes = Copied, plan.Reason, in.Source.Size
+		}
+		return nil
+	}
 	switch plan.Action {
 	case decide.Copy:
 		return t.copy(ctx, in, plan)

@@ -20,7 +20,7 @@ type Set struct {
 	bySource map[object.Bucket][]*Active // in the order of rules
 	dests    map[object.Bucket]bool
 	onAWS    map[string]object.Bucket // by physical name
-	retained int
+	storage  Storage
 }
 
 // Active is an enabled rule with its aliases resolved and its globs compiled.
@@ -50,7 +50,7 @@ func Compile(c Catalog) (*Set, error) {
 		bySource: map[object.Bucket][]*Active{},
 		dests:    map[object.Bucket]bool{},
 		onAWS:    map[string]object.Bucket{},
-		retained: c.Storage.Replication.MaxFailuresRetained,
+		storage:  c.Storage,
 	}
 	for _, b := range c.Storage.bucketsOnAWS() {
 		if s.onAWS[b.Name].Backend != object.AWS {
@@ -134,7 +134,10 @@ func (a *Active) reverses(b *Active) bool {
 func (s *Set) Rules() []*Active { return s.rules }
 
 // MaxFailuresRetained is how many failures are kept per rule.
-func (s *Set) MaxFailuresRetained() int { return s.retained }
+func (s *Set) MaxFailuresRetained() int { return s.storage.Replication.MaxFailuresRetained }
+
+// Storage is the configuration that the rules refer to.
+func (s *Set) Storage() Storage { return s.storage }
 
 // Rule is the enabled rule of that name, or nil.
 func (s *Set) Rule(name string) *Active { return s.byName[name] }

@@ -266,7 +266,7 @@ func (r *Runs) Finish(ctx context.Context, a *rule.Active, was Run) (Run, error)
 	case next.Error != "":
 		next.State = Failed
 		job.NextDue, job.Retry = r.now().Add(min(retryFailed, time.Duration(a.Interval))), true
-	case was.Phase == Copying && next.Candidates > 0 && tooMany(a.MaxDeletes, next.Totals):
+	case was.Phase == Copying && next.Candidates > 0 && TooMany(a.MaxDeletes, next.Totals):
 		next.State, next.Held = DeletesHeld, next.Candidates
 	case was.Phase == Copying && next.Candidates > 0:
 		next.State, next.EndedAt, next.Totals = Running, time.Time{}, Totals{}
@@ -297,10 +297,11 @@ func (r *Runs) ended(ctx context.Context, end Run) {
 	}
 }
 
-// tooMany is the brake on mass deletes. A source without a single key is one in
+// TooMany is the brake on mass deletes: with these totals of all copying shards
+// a run holds its Candidates, if it has any. A source without a single key is one in
 // any case: that is how a bucket looks which somebody emptied, or another one
 // that has its name.
-func tooMany(limit rule.MaxDeletes, t Totals) bool {
+func TooMany(limit rule.MaxDeletes, t Totals) bool {
 	return t.Sources == 0 ||
 		t.Candidates > int64(limit.Count) ||
 		t.Candidates > fewDeletes && t.Candidates*100 > int64(limit.Percent)*t.Scanned

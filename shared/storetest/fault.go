@@ -11,7 +11,7 @@ import (
 // Call names one operation on a fake, before it takes effect.
 type Call struct {
 	// Op is "ledger.read", "ledger.put", "ledger.forget", "ledger.deletes", of
-	// failures "ledger.fail", "ledger.failures", "ledger.due",
+	// failures "ledger.fail", "ledger.failure", "ledger.failures", "ledger.due",
 	// "ledger.postpone", "ledger.healed", "ledger.heal" or "ledger.trim",
 	// "catalog.read", "catalog.deploy", "catalog.pause", "queue.defer",
 	// "queue.backoff", "tickets.send", "objects.head", "objects.copy",

@@ -176,6 +176,20 @@ func (l *Ledger) Fail(ctx context.Context, f object.Failure) error {
 	})
 }
 
+// Failure answers what is recorded of one source under a rule.
+func (l *Ledger) Failure(ctx context.Context, ruleName string, source object.Ref) (object.Failure, bool, error) {
+	var f object.Failure
+	var ok bool
+	err := l.call(ctx, "ledger.failure", source, func() error {
+		f, ok = l.failures[failureKey{ruleName, source.Key}]
+		return nil
+	})
+	if err != nil {
+		return object.Failure{}, false, err
+	}
+	return f, ok, nil
+}
+
 // Failures lists up to limit failures of a rule, newest first; 0: all.
 func (l *Ledger) Failures(ctx context.Context, ruleName string, limit int) ([]object.Failure, error) {
 	var found []object.Failure

@@ -73,6 +73,20 @@ func aFailureCountsItsAttempts(t *testing.T, f LedgerFixture) {
 	}
 }
 
+func oneFailureIsFoundByItsSource(t *testing.T, f LedgerFixture) {
+	want := failureOf("mirror", "not utf-8 \xff", day)
+	want.Run, want.RetryAt = 3, day.Add(time.Hour)
+	mustFail(t, f, failureOf("mirror", "other", day), failureOf("second", "only there", day), want)
+	want.Attempts = 1
+	got, ok, err := f.Ledger.Failure(t.Context(), "mirror", want.Source)
+	if err != nil || !ok || !reflect.DeepEqual(got, want) {
+		t.Errorf("\n got %+v, %t, %v\nwant %+v", got, ok, err, want)
+	}
+	if got, ok, err := f.Ledger.Failure(t.Context(), "mirror", failureOf("second", "only there", day).Source); err != nil || ok {
+		t.Errorf("where nothing failed: %+v, %t, %v", got, ok, err)
+	}
+}
+
 func failuresAreListedFromTheNewest(t *testing.T, f LedgerFixture) {
 	var want []string
 	for i := range 12 {

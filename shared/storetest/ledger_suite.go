@@ -21,6 +21,7 @@ type LedgerFixture struct {
 		Put(ctx context.Context, at object.Ref, p object.Provenance) (int64, error)
 		Forget(ctx context.Context, at object.Ref, revision int64) error
 		Fail(ctx context.Context, f object.Failure) error
+		Failure(ctx context.Context, ruleName string, source object.Ref) (object.Failure, bool, error)
 		Failures(ctx context.Context, ruleName string, limit int) ([]object.Failure, error)
 		Due(ctx context.Context, ruleName string, now time.Time, limit int) ([]object.Failure, error)
 		Postpone(ctx context.Context, f object.Failure, to time.Time) error
@@ -55,6 +56,7 @@ func TestLedger(t *testing.T, open func(t *testing.T) LedgerFixture) {
 		"a batch of many addresses":                      aBatchOfManyAddresses,
 		"a read that may be stale answers some revision": aReadThatMayBeStale,
 		"a failure counts its attempts":                  aFailureCountsItsAttempts,
+		"one failure is found by its source":             oneFailureIsFoundByItsSource,
 		"failures are listed from the newest":            failuresAreListedFromTheNewest,
 		"failures are due from the oldest":               failuresAreDueFromTheOldest,
 		"postpone wants the failure as it was seen":      postponeConditions,

@@ -1,0 +1,175 @@
+// Package inspect answers what replication is at, and what it would do, without
+// doing any of it: the state of one object under each rule that concerns it, and
+// a dry run of a rule. It decides by the code that events and runs go by.
+package inspect
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"bucket-replicator/shared/decide"
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/replicate"
+	"bucket-replicator/shared/rule"
+)
+
+// Failures finds what is recorded of one source object under a rule; false where
+// nothing is. It fails with an *object.Error.
+type Failures interface {
+	Failure(ctx context.Context, rule string, source object.Ref) (object.Failure, bool, error)
+}
+
+// maxKey is the longest key that S3 takes, in bytes.
+const maxKey = 1024
+
+// Inspector may be used concurrently. The fields are not to be changed once it
+// is in use.
+type Inspector struct {
+	Replicator *replicate.Replicator
+	Failures   Failures
+	Lister     Lister
+	Now        func() time.Time
+	// Slots bounds how many objects are looked at, at a time.
+	Slots chan struct{}
+}
+
+// Status is how one object stands under one rule.
+type Status string
+
+// The statuses.
+const (
+	// Pending: a copy or a delete follows, or somebody is at it.
+	Pending Status = "PENDING"
+	// Completed: the destination holds what the source does.
+	Completed Status = "COMPLETED"
+	// Failed: a copy or a delete should follow, and was tried in vain.
+	Failed Status = "FAILED"
+	// Replica: seen from the destination, the object there is our write.
+	Replica Status = "REPLICA"
+	// Skipped: nothing follows, though the two sides may differ; the reason
+	// says why.
+	Skipped Status = "SKIPPED"
+)
+
+// Statuses are all of them.
+var Statuses = []Status{Pending, Completed, Failed, Replica, Skipped}
+
+// View is one object as one rule sees it.
+type View struct {
+	Rule         string
+	Source, Dest object.Ref
+	// AsSource: the object asked for is the source; else the destination.
+	AsSource bool
+	Status   Status
+	// Next is what would be done, and Reason why. Both are empty where a side
+	// cannot be looked at; Failure says why then.
+	Next   decide.Action
+	Reason decide.Reason
+	// Failure that is in the way: as it was recorded, or as this look met it.
+	Failure *object.Failure
+	// Origin of the object asked for, if it is there: where its content was
+	// first written, when, and what buckets it came through. Nil where it is not.
+	Origin *object.Origin
+}
+
+// Final reports whether nothing is about to happen by itself: nothing is to be
+// done, or it was tried in vain.
+func (v View) Final() bool {
+	return v.Failure != nil || v.Reason != decide.Busy && !acts(v.Next)
+}
+
+func acts(a decide.Action) bool { return a == decide.Copy || a == decide.Delete }
+
+// Object answers how the object stands under each rule that reads it, then each
+// that writes it, both in the order of their priority. It looks at both sides of
+// each, and at the ledger, with consistent reads. A rule that is not on concerns
+// nothing.
+//
+// A side that cannot be looked at until somebody changes something is no error:
+// it is what the rule fails with, too.
+func (i *Inspector) Object(ctx context.Context, rules *rule.Set, at object.Ref) ([]View, error) {
+	type concern struct {
+		match    rule.Match
+		source   object.Ref
+		asSource bool
+	}
+	var concerns []concern
+	for _, m := range rules.Match(at) {
+		concerns = append(concerns, concern{m, at, true})
+	}
+	for _, a := range rules.Rules() {
+		if a.DestBucket != at.Bucket {
+			continue
+		}
+		if source, ok := a.SourceOf(at.Key); ok && source.Key != "" && len(source.Key) <= maxKey {
+			concerns = append(concerns, concern{rules.MatchOf(a, source.Key), source, false})
+		}
+	}
+	views := make([]View, len(concerns))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(1, cap(i.Slots)))
+	for n, c := range concerns {
+		group.Go(func() (err error) {
+			views[n], err = i.view(ctx, rules, c.match, c.source, c.asSource)
+			return err
+		})
+	}
+	return views, group.Wait()
+}
+
+func (i *Inspector) view(ctx context.Context, rules *rule.Set, m rule.Match, source object.Ref, asSource bool) (View, error) {
+	v := View{Rule: m.Rule.Name, Source: source, Dest: m.Dest, AsSource: asSource}
+	in, plan, err := i.Replicator.Look(ctx, rules, m, source)
+	if err != nil && object.ClassOf(err) != object.Permanent {
+		return View{}, err
+	}
+	failure, failed, lost := i.Failures.Failure(ctx, v.Rule, source)
+	switch {
+	case lost != nil:
+		return View{}, lost
+	case err != nil && !failed:
+		failure = replicate.FailureOf(replicate.Outcome{Rule: v.Rule, Source: source, Dest: m.Dest, Err: err}, i.Now())
+		failure.RetryAt = time.Time{} // nothing recorded is tried again
+		failed = true
+	}
+	if failed && (err != nil || acts(plan.Action)) {
+		v.Failure = &failure
+	}
+	if err == nil {
+		v.Next, v.Reason = plan.Action, plan.Reason
+		v.Origin = origin(in, asSource)
+	}
+	v.Status = status(v, in)
+	return v, nil
+}
+
+// status is a view in a word. The first that applies counts.
+func status(v View, in decide.Input) Status {
+	switch {
+	case !v.AsSource && in.Base.Rule == v.Rule && in.Base.Describes(in.Dest):
+		return Replica
+	case v.Failure != nil:
+		return Failed
+	case !v.Final():
+		return Pending
+	case slices.Contains([]decide.Reason{decide.InSync, decide.Identical}, v.Reason):
+		return Completed
+	default:
+		return Skipped
+	}
+}
+
+func origin(in decide.Input, asSource bool) *object.Origin {
+	at, found, base := in.To, in.Dest, in.Base
+	if asSource {
+		at, found, base = in.From, in.Source, in.SourceBase
+	}
+	if found.Presence != object.Present {
+		return nil
+	}
+	o := base.OriginOf(at, found, in.LeaseTTL)
+	return &o
+}
