@@ -107,6 +107,25 @@ func bucketAccess(partition string, t topology) []awsiam.PolicyStatement {
 	return a.statements()
 }
 
+// lookAccess is what looking at both sides and listing them takes.
+func lookAccess(partition string, t topology) []awsiam.PolicyStatement {
+	a := access{}
+	for _, b := range t.Buckets {
+		if b.Reads != nil || b.Writes != nil {
+			a.allow(bucketARN(partition, b), "s3:ListBucket")
+		}
+		for _, prefix := range shortest(slices.Concat(b.Reads, b.Writes)) {
+			a.allow(objectsARN(partition, b, prefix), "s3:GetObject")
+		}
+		for _, prefix := range shortest(b.Reads) {
+			if b.FiltersTags {
+				a.allow(objectsARN(partition, b, prefix), "s3:GetObjectTagging", "s3:GetObjectVersionTagging")
+			}
+		}
+	}
+	return a.statements()
+}
+
 // provisionAccess is what it takes to switch EventBridge on for these buckets.
 func provisionAccess(partition string, adopted []bucket) []awsiam.PolicyStatement {
 	a := access{}

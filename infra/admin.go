@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigateway"
@@ -29,18 +30,23 @@ type admin struct {
 	AccessLog awslogs.LogGroup
 }
 
-func newAdmin(scope constructs.Construct, id string, settings Settings, tables tables, shards workQueue) admin {
+func newAdmin(scope constructs.Construct, id string, settings Settings, t topology, tables tables, shards, events workQueue) admin {
 	function := newFunction(scope, id, settings, tables, functionProps{
 		Description: "Answers the administration API",
 		Code:        settings.code("admin"),
 		Timeout:     adminTimeout,
-		Memory:      256,
+		// More than half a CPU: a dry run decodes two listings, and has 20 s.
+		Memory: 1024,
 		Environment: map[string]*string{
-			variables.RunsTable:      tables.Runs.TableName(),
-			variables.ShardsQueueURL: shards.Queue.QueueUrl(),
+			variables.ProvenanceTable:   tables.Provenance.TableName(),
+			variables.RunsTable:         tables.Runs.TableName(),
+			variables.ShardsQueueURL:    shards.Queue.QueueUrl(),
+			variables.VisibilityTimeout: jsii.String(fmt.Sprint(events.Visibility)),
 		},
+		Policy: lookAccess(*awscdk.Stack_Of(scope).Partition(), t),
 	})
-	allowTable(function, tables.Rules, "GetItem", "Scan", "UpdateItem")
+	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan", "UpdateItem")
+	allowTable(function, tables.Provenance, "BatchGetItem")
 	allowTable(function, tables.Runs, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem")
 	allowSend(function, shards.Queue, settings)
 

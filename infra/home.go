@@ -49,7 +49,7 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	tick := config.Storage.Replication.TickInterval
 	reconcile := newReconcile(stack, "Reconcile", settings, t, tables, shards, events)
 	schedule := newSchedule(stack, "Schedule", settings, tick, tables, shards, events)
-	admin := newAdmin(stack, "Admin", settings, tables, shards)
+	admin := newAdmin(stack, "Admin", settings, newTopology(allOn(config.Storage), t.Home), tables, shards, events)
 
 	alarms := newAlarms(stack, "Alarms", settings)
 	alarms.deadLetters("EventsDeadLetters", events.DeadLetters, "Messages that cannot be decoded or crash the event function. Look at them, then `make redrive`.")

@@ -129,6 +129,9 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 		if reconcile.VisibilityTimeout != environment.VisibilityTimeout || reconcile.Emulated != environment.Emulated {
 			t.Errorf("%s: events and runs go by other rules: %+v, %+v", d.name, environment, reconcile)
 		}
+		if admin.VisibilityTimeout != environment.VisibilityTimeout {
+			t.Errorf("%s: the API takes %v for the visibility timeout, events %v", d.name, admin.VisibilityTimeout, environment.VisibilityTimeout)
+		}
 		if want := at(queue.Properties, "RedrivePolicy", "maxReceiveCount"); float64(environment.MaxReceives) != want {
 			t.Errorf("%s: the function counts to %d receives, the queue to %v", d.name, environment.MaxReceives, want)
 		}
@@ -142,7 +145,7 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 			environment.RulesTable: "TablesRules", environment.ProvenanceTable: "TablesProvenance", environment.RunsTable: "TablesRuns",
 			reconcile.RulesTable: "TablesRules", reconcile.ProvenanceTable: "TablesProvenance", reconcile.RunsTable: "TablesRuns",
 			schedule.RulesTable: "TablesRules", schedule.RunsTable: "TablesRuns",
-			admin.RulesTable: "TablesRules", admin.RunsTable: "TablesRuns",
+			admin.RulesTable: "TablesRules", admin.ProvenanceTable: "TablesProvenance", admin.RunsTable: "TablesRuns",
 		} {
 			if id, _ := stack.the(t, "AWS::DynamoDB::Table", table); name != "${"+id+"}" {
 				t.Errorf("%s: %s for %s", d.name, name, id)
@@ -235,12 +238,21 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 			"PutObjectTagging fresh/*", "PutObjectTagging logs/*", "PutObjectTagging plain/*",
 		},
 	}
+	wantAdmin := map[string][]string{
+		"releases":       {"GetObject *", "ListBucket"},
+		"releases-dr":    {"GetObject *", "ListBucket"},
+		"fresh":          {"GetObject reports/*", "GetObjectTagging reports/*", "GetObjectVersionTagging reports/*", "ListBucket"},
+		"frankfurt-logs": {"GetObject 2026 *", "ListBucket"},
+		"plain":          {"GetObject *", "ListBucket"},
+		"archive":        {"GetObject fresh/*", "GetObject logs/*", "GetObject off/*", "GetObject plain/*", "ListBucket"},
+		"switched-off":   {"GetObject *", "ListBucket"}, // for dry runs
+	}
 	wantProvision := map[string][]string{}
 	for _, source := range []string{"releases", "frankfurt-logs", "plain"} { // the stack owns fresh
 		wantProvision[source] = []string{"GetBucketNotification", "PutBucketNotification"}
 	}
 	for function, want := range map[string]map[string][]string{
-		"Replicate": wantReplicate, "Reconcile": wantReplicate, "Provision": wantProvision, "Schedule": nil, "Admin": nil,
+		"Replicate": wantReplicate, "Reconcile": wantReplicate, "Provision": wantProvision, "Schedule": nil, "Admin": wantAdmin,
 	} {
 		got := onBuckets(stack.allowed(t, function))
 		for bucket := range maps.Keys(merged(got, want)) {
@@ -692,7 +704,7 @@ func TestEachTableIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		"Replicate": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": {"DeleteItem", "UpdateItem"}},
 		"Reconcile": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": life},
 		"Schedule":  {"Rules": {"GetItem", "Scan"}, "Runs": life, "Runs/index/" + schema.Runs.Index.Name: {"Query"}},
-		"Admin":     {"Rules": {"GetItem", "Scan", "UpdateItem"}, "Runs": {"BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"}},
+		"Admin":     {"Rules": {"BatchGetItem", "GetItem", "Scan", "UpdateItem"}, "Provenance": {"BatchGetItem"}, "Runs": {"BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"}},
 		"Provision": {"Rules": {"DeleteItem", "GetItem", "PutItem", "Scan", "UpdateItem"}},
 	}
 	stack := everything.home(t)

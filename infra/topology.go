@@ -88,6 +88,17 @@ func newTopology(storage rule.Storage, home string) topology {
 	return t
 }
 
+// allOn is the configuration with every rule switched on: a dry run of a rule
+// that is off reads what the rule would.
+func allOn(storage rule.Storage) rule.Storage {
+	storage.Replication.Enabled = true
+	storage.Replication.Rules = slices.Clone(storage.Replication.Rules)
+	for i := range storage.Replication.Rules {
+		storage.Replication.Rules[i].Enabled = true
+	}
+	return storage
+}
+
 // sources are the names of the buckets in a region whose events are wanted.
 func (t topology) sources(region string) []string {
 	var names []string

@@ -9,13 +9,20 @@ import (
 	"bucket-replicator/shared/adminapi"
 	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/config"
+	"bucket-replicator/shared/inspect"
 	"bucket-replicator/shared/ledger"
 	"bucket-replicator/shared/queue"
+	"bucket-replicator/shared/replicate"
+	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
+	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/telemetry"
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
+
+// lookers bounds how many objects are looked at, at a time.
+const lookers = 32
 
 func main() {
 	env, err := config.ReadAdmin(os.Getenv)
@@ -27,12 +34,26 @@ func main() {
 	if err != nil {
 		telemetry.Exit(log, err)
 	}
-	items := ledger.New(aws, ledger.Tables{Rules: env.RulesTable, Runs: env.RunsTable})
+	var replicator *replicate.Replicator
+	items := ledger.New(aws, ledger.Tables{
+		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable,
+	})
+	objects := s3store.New(aws, s3store.Options{
+		Backends: func() []rule.Backend { return replicator.Backends() },
+	})
+	replicator = replicate.New(objects, items, items, time.Now, env.VisibilityTimeout)
 	handler := &adminapi.Handler{
 		Catalogs: items,
 		Runs:     run.New(items, queue.Tickets{Queue: queue.New(aws, env.ShardsQueueURL)}, time.Now),
 		Store:    items,
 		Failures: items,
+		Inspect: &inspect.Inspector{
+			Replicator: replicator,
+			Failures:   items,
+			Lister:     objects,
+			Now:        time.Now,
+			Slots:      make(chan struct{}, lookers),
+		},
 		Log:      log,
 		Now:      time.Now,
 		Sleep: func(ctx context.Context, d time.Duration) error {

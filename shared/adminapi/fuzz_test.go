@@ -20,6 +20,8 @@ func FuzzRequests(f *testing.F) {
 	f.Add("POST", adminapi.Root+"/jobs/b/run-now", "existing=true", "{}")
 	f.Add("POST", adminapi.Root+"/jobs/e/approve-deletes", "deletes=5", "")
 	f.Add("GET", adminapi.Root+"/jobs/a/runs", "limit=100&cursor=MQ", "")
+	f.Add("GET", adminapi.Root+"/objects", "bucket=from&key=a/%FF&wait=1s", "")
+	f.Add("POST", adminapi.Root+"/jobs/a/plan", "cursor=eyJuIjoiYSJ9", "")
 	f.Add("GET", "", "", "\x00")
 	f.Fuzz(func(t *testing.T, method, path, query, body string) {
 		w := newWorld(t)

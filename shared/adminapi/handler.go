@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"bucket-replicator/shared/inspect"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/run"
 )
@@ -25,6 +26,7 @@ type Handler struct {
 	Runs     *run.Runs
 	Store    Store
 	Failures Failures
+	Inspect  *inspect.Inspector
 	Log      *slog.Logger
 	Now      func() time.Time
 	// Sleep waits for d. Where ctx ends before, it answers the error of ctx.
@@ -47,7 +49,7 @@ func (h *Handler) Handle(ctx context.Context, e events.APIGatewayProxyRequest) (
 	if err != nil {
 		a = h.refuse(ctx, e, err)
 	}
-	if r.route.method == http.MethodPost {
+	if r.route.serve != nil && !r.route.asks {
 		h.audit(ctx, e, r, a)
 	}
 	return a.response(e.HTTPMethod), nil
@@ -165,7 +167,7 @@ func refusalOf(err error) *refusal {
 		return &refusal{status: http.StatusInternalServerError, code: "Internal", message: "this should not have happened"}
 	}
 	switch e.Code {
-	case run.CodeActive, run.CodeNotActive, run.CodePaused, run.CodeNothing, run.CodeOutOfScope, run.CodeDiffer:
+	case run.CodeActive, run.CodeNotActive, run.CodePaused, run.CodeNothing, run.CodeOutOfScope, run.CodeDiffer, codeRulesChanged:
 		return &refusal{status: http.StatusConflict, code: e.Code, message: e.Err.Error()}
 	case codeRuleNotFound:
 		return &refusal{status: http.StatusNotFound, code: codeJobNotFound, message: "the rule was removed just now"}
@@ -184,4 +186,8 @@ const (
 	codeRuleNotFound = "RuleNotFound" // of Catalogs
 	codeJobNotFound  = "JobNotFound"
 	codeRuleDisabled = "RuleDisabled"
+
+	codeBucketNotFound = "BucketNotFound"
+	codeRulesChanged   = "RulesChanged" // of inspect, too
+	codeUnreadable     = "Unreadable"
 )

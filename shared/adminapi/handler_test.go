@@ -2,6 +2,7 @@ package adminapi_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -118,6 +119,37 @@ func TestEachRouteAnswersItsCodes(t *testing.T) {
 			held(w)
 			w.catalog(func(c *rule.Catalog) { c.Rules[0].Rule.Destination.Prefix = "z/" })
 		}, "POST /jobs/a/approve-deletes", 409, "ScopeChanged"},
+		"a plan":                         {nil, "POST /jobs/a/plan", 200, ""},
+		"a plan of a paused rule":        {paused("a"), "POST /jobs/a/plan", 200, ""},
+		"a plan of a disabled rule":      {nil, "POST /jobs/d/plan", 200, ""},
+		"a plan beside a run":            {active, "POST /jobs/a/plan", 200, ""},
+		"a plan asked for by GET":        {nil, "GET /jobs/a/plan", 405, "MethodNotAllowed"},
+		"a plan of a job nobody knows":   {nil, "POST /jobs/x/plan", 404, "JobNotFound"},
+		"a plan from a made-up place":    {nil, "POST /jobs/a/plan?cursor=MQ", 400, "InvalidRequest"},
+		"a plan of what nobody may list": {func(w *world) { w.objects.Hook = refused(object.Permanent, "AccessDenied") }, "POST /jobs/a/plan", 409, "Unreadable"},
+		"a plan where S3 is busy":        {func(w *world) { w.objects.Hook = refused(object.Retryable, "SlowDown") }, "POST /jobs/a/plan", 503, "Unavailable"},
+		"an object":                      {nil, "GET /objects?bucket=from&key=a/x", 200, ""},
+		"an object no rule concerns":     {nil, "GET /objects?bucket=from&key=x", 200, ""},
+		"the head of an object":          {nil, "HEAD /objects?bucket=from&key=a/x", 200, ""},
+		"an object by a bucket's real name": {func(w *world) {
+			w.catalog(func(c *rule.Catalog) { c.Storage.Buckets["alias"] = rule.Bucket{Name: "real"} })
+		}, "GET /objects?bucket=real&key=x", 200, ""},
+		"an object in one of two buckets of a name": {func(w *world) {
+			w.catalog(func(c *rule.Catalog) {
+				c.Storage.Buckets["one"] = rule.Bucket{Name: "real"}
+				c.Storage.Buckets["two"] = rule.Bucket{Name: "real", Backend: "hq"}
+			})
+		}, "GET /objects?bucket=real&key=x", 400, "InvalidRequest"},
+		"an object in a bucket nobody knows":    {nil, "GET /objects?bucket=form&key=x", 404, "BucketNotFound"},
+		"an object without a bucket":            {nil, "GET /objects?key=x", 400, "InvalidRequest"},
+		"an object without a key":               {nil, "GET /objects?bucket=from&key=", 400, "InvalidRequest"},
+		"an object of a key that is too long":   {nil, "GET /objects?bucket=from&key=" + strings.Repeat("k", 1025), 400, "InvalidRequest"},
+		"an object, waited for":                 {nil, "GET /objects?bucket=from&key=a/x&wait=20s", 200, ""},
+		"an object, waited for too long":        {nil, "GET /objects?bucket=from&key=a/x&wait=21s", 400, "InvalidRequest"},
+		"an object, not waited for":             {nil, "GET /objects?bucket=from&key=a/x&wait=0s", 400, "InvalidRequest"},
+		"an object, waited for without a unit":  {nil, "GET /objects?bucket=from&key=a/x&wait=5", 400, "InvalidRequest"},
+		"an object that nobody may look at":     {func(w *world) { w.objects.Hook = refused(object.Permanent, "AccessDenied") }, "GET /objects?bucket=from&key=a/x", 200, ""},
+		"an object where S3 is busy":            {func(w *world) { w.objects.Hook = refused(object.Retryable, "SlowDown") }, "GET /objects?bucket=from&key=a/x", 503, "Unavailable"},
 		"an approval of fewer, the rule paused": {func(w *world) { held(w); paused("a")(w) }, "POST /jobs/a/approve-deletes?deletes=4", 409, "RulePaused"},
 	}
 	for situation, test := range tests {
@@ -128,6 +160,13 @@ func TestEachRouteAnswersItsCodes(t *testing.T) {
 			}
 			w.ask(test.request).wants(test.status, test.code)
 		})
+	}
+}
+
+// refused has every call fail.
+func refused(class object.Class, code string) storetest.Hook {
+	return func(c storetest.Call) (storetest.Fault, error) {
+		return storetest.FailBefore, &object.Error{Class: class, Op: "list", Ref: c.Ref, Code: code, Err: errors.New("no")}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -26,19 +27,22 @@ type route struct {
 	path   string // under Root; {job} is one part of it
 	params []string
 	serve  func(*Handler, context.Context, *request) (answer, error)
+	asks   bool // it changes nothing, whatever its method
 }
 
 var routes = []route{
-	{http.MethodGet, "/healthz", nil, (*Handler).healthz},
-	{http.MethodGet, "/jobs", nil, (*Handler).jobs},
-	{http.MethodGet, "/jobs/{job}", nil, (*Handler).job},
-	{http.MethodGet, "/jobs/{job}/runs", []string{"limit", "cursor"}, (*Handler).runs},
-	{http.MethodGet, "/jobs/{job}/failures", []string{"limit"}, (*Handler).failures},
-	{http.MethodPost, "/jobs/{job}/run-now", []string{"existing"}, (*Handler).runNow},
-	{http.MethodPost, "/jobs/{job}/pause", nil, (*Handler).pause},
-	{http.MethodPost, "/jobs/{job}/resume", nil, (*Handler).resume},
-	{http.MethodPost, "/jobs/{job}/kill", nil, (*Handler).kill},
-	{http.MethodPost, "/jobs/{job}/approve-deletes", []string{"deletes"}, (*Handler).approveDeletes},
+	{http.MethodGet, "/healthz", nil, (*Handler).healthz, true},
+	{http.MethodGet, "/jobs", nil, (*Handler).jobs, true},
+	{http.MethodGet, "/jobs/{job}", nil, (*Handler).job, true},
+	{http.MethodGet, "/jobs/{job}/runs", []string{"limit", "cursor"}, (*Handler).runs, true},
+	{http.MethodGet, "/jobs/{job}/failures", []string{"limit"}, (*Handler).failures, true},
+	{http.MethodPost, "/jobs/{job}/run-now", []string{"existing"}, (*Handler).runNow, false},
+	{http.MethodPost, "/jobs/{job}/pause", nil, (*Handler).pause, false},
+	{http.MethodPost, "/jobs/{job}/resume", nil, (*Handler).resume, false},
+	{http.MethodPost, "/jobs/{job}/kill", nil, (*Handler).kill, false},
+	{http.MethodPost, "/jobs/{job}/approve-deletes", []string{"deletes"}, (*Handler).approveDeletes, false},
+	{http.MethodPost, "/jobs/{job}/plan", []string{"cursor"}, (*Handler).plan, true},
+	{http.MethodGet, "/objects", []string{"bucket", "key", "wait"}, (*Handler).object, true},
 }
 
 // find answers the route and the job that the path names. A HEAD is a GET whose
@@ -171,6 +175,23 @@ func (r *request) value(name string) (string, bool) {
 	return v[0], true
 }
 
+// required is the parameter's value, which must not be empty.
+func (r *request) required(name string) string {
+	v, _ := r.value(name)
+	if v == "" {
+		r.problem(name, "is missing")
+	}
+	return v
+}
+
+// shortened is as much of what somebody sent as is worth repeating.
+func shortened(text string) string {
+	if len(text) > 40 {
+		return text[:40] + "..."
+	}
+	return text
+}
+
 // integer is a whole number from least to most, or otherwise.
 func (r *request) integer(name string, otherwise, least, most int64) int64 {
 	v, ok := r.value(name)
@@ -182,6 +203,21 @@ func (r *request) integer(name string, otherwise, least, most int64) int64 {
 		r.problem(name, "is %q: give a whole number from %d to %d", v, least, most)
 	}
 	return n
+}
+
+// duration is a whole number of seconds from least to most; 0 where it is not
+// given.
+func (r *request) duration(name string, least, most time.Duration) time.Duration {
+	v, ok := r.value(name)
+	if !ok {
+		return 0
+	}
+	d, err := rule.ParseDuration(v)
+	if wait := time.Duration(d); err == nil && wait >= least && wait <= most && wait%time.Second == 0 {
+		return wait
+	}
+	r.problem(name, "is %q: give whole seconds from %s to %s", v, rule.Duration(least), rule.Duration(most))
+	return 0
 }
 
 // boolean is false where it is not given.

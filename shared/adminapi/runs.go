@@ -138,13 +138,20 @@ func (h *Handler) unsent(ctx context.Context, begun run.Run, err error) (answer,
 	return accepted(begun), nil
 }
 
-// await looks at a run until it ends or patience does, and answers what it saw
-// last. The run goes on whatever happens here, so that is no error.
-func (h *Handler) await(ctx context.Context, begun run.Run) run.Run {
-	until := h.Now().Add(patience)
+// until is when something that may take so long is given up, so that there is
+// time left to answer.
+func (h *Handler) until(ctx context.Context, d time.Duration) time.Time {
+	until := h.Now().Add(d)
 	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-reserve).Before(until) {
 		until = deadline.Add(-reserve)
 	}
+	return until
+}
+
+// await looks at a run until it ends or patience does, and answers what it saw
+// last. The run goes on whatever happens here, so that is no error.
+func (h *Handler) await(ctx context.Context, begun run.Run) run.Run {
+	until := h.until(ctx, patience)
 	last := begun
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
 		left := until.Sub(h.Now())

@@ -16,7 +16,9 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"bucket-replicator/shared/adminapi"
+	"bucket-replicator/shared/inspect"
 	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/replicate"
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/storetest"
@@ -29,6 +31,7 @@ type world struct {
 	ledger  *storetest.Ledger
 	store   *storetest.Runs
 	tickets *storetest.Tickets
+	objects *storetest.Objects
 	runs    *run.Runs
 	log     bytes.Buffer
 	// sleep is what happens while the API waits.
@@ -37,6 +40,12 @@ type world struct {
 	mu  sync.Mutex
 	now time.Time
 }
+
+// The buckets of a world.
+var (
+	from = object.Bucket{Backend: object.AWS, Name: "from"}
+	to   = object.Bucket{Backend: object.AWS, Name: "to"}
+)
 
 // rules of a world: a to e are alike, but for d, which is disabled.
 var rules = []string{"a", "b", "c", "d", "e"}
@@ -48,8 +57,15 @@ func newWorld(t testing.TB) *world {
 	}
 	w.store.Ledger = w.ledger
 	w.runs = run.New(w.store, w.tickets, w.clock)
+	w.objects = storetest.NewObjects(w.clock)
+	w.objects.AddBucket(from, storetest.Traits{})
+	w.objects.AddBucket(to, storetest.Traits{})
 	w.handler = &adminapi.Handler{
 		Catalogs: w.ledger, Runs: w.runs, Store: w.store, Failures: w.ledger,
+		Inspect: &inspect.Inspector{
+			Replicator: replicate.New(w.objects, w.ledger, w.ledger, w.clock, 12*time.Minute),
+			Failures:   w.ledger, Lister: w.objects, Now: w.clock, Slots: make(chan struct{}, 2),
+		},
 		Log: slog.New(slog.NewJSONHandler(&w.log, nil)), Now: w.clock,
 		Sleep: func(ctx context.Context, d time.Duration) error {
 			if w.sleep != nil {

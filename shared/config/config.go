@@ -72,8 +72,11 @@ type Schedule struct {
 // Admin is the environment of functions/admin.
 type Admin struct {
 	Function
-	RunsTable      string
-	ShardsQueueURL string // for the runs that somebody starts
+	ProvenanceTable string
+	RunsTable       string
+	ShardsQueueURL  string // for the runs that somebody starts
+	// VisibilityTimeout of the events queue, as a worker has it.
+	VisibilityTimeout time.Duration
 }
 
 // Provision is the environment of functions/provision.
@@ -142,9 +145,11 @@ func ReadSchedule(getenv func(string) string) (Schedule, error) {
 func ReadAdmin(getenv func(string) string) (Admin, error) {
 	e := environment{getenv: getenv}
 	c := Admin{
-		Function:       e.function(),
-		RunsTable:      e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
-		ShardsQueueURL: e.queueURL(ShardsQueueURL),
+		Function:          e.function(),
+		ProvenanceTable:   e.required(ProvenanceTable, "the name of the DynamoDB table of provenance"),
+		RunsTable:         e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
+		ShardsQueueURL:    e.queueURL(ShardsQueueURL),
+		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the events queue's visibility timeout in seconds")) * time.Second,
 	}
 	return c, e.err()
 }

@@ -179,16 +179,17 @@ func TestAdminReadsItsEnvironment(t *testing.T) {
 	env["AWS_LAMBDA_FUNCTION_NAME"] = "admin"
 	got, err := config.ReadAdmin(lookup(env))
 	want := config.Admin{
-		Function:       config.Function{RulesTable: "rules", MetricsNamespace: "BucketReplicator", Name: "admin"},
-		RunsTable:      "runs",
-		ShardsQueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
+		Function:        config.Function{RulesTable: "rules", MetricsNamespace: "BucketReplicator", Name: "admin"},
+		ProvenanceTable: "provenance", RunsTable: "runs",
+		ShardsQueueURL:    "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
+		VisibilityTimeout: 6 * time.Minute,
 	}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
 
 	_, err = config.ReadAdmin(func(string) string { return "" })
-	for _, name := range []string{"RULES_TABLE", "RUNS_TABLE", "SHARDS_QUEUE_URL"} {
+	for _, name := range []string{"RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "SHARDS_QUEUE_URL", "VISIBILITY_TIMEOUT"} {
 		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
 			t.Errorf("%s is not named: %v", name, err)
 		}
