@@ -103,6 +103,12 @@ fuzz: ## Each fuzz target for FUZZTIME
 # The CDK runs in infra/, where cdk.json is, so it gets absolute paths.
 CDK_ARGS = --context config=$(abspath $(CONFIG))
 
+# NAMES="ID=name ID=https://endpoint/name" says what the file calls the buckets.
+# Without FILE the rules are those that S3 has for BUCKET.
+.PHONY: import
+import: ## Print the rules of another system's file as YAML (FORMAT=s3|minio|backblaze FILE=... BUCKET=...)
+	@go run ./localstack import -format '$(or $(FORMAT),s3)' -file '$(FILE)' -bucket '$(BUCKET)' -names '$(NAMES)'
+
 .PHONY: synth
 synth: $(CDK) build-aws ## Write the CloudFormation templates to infra/cdk.out; offline
 	@cd infra && $(CDK) synth --quiet $(CDK_ARGS)

@@ -11,6 +11,7 @@
 //	localstack run|runs|failures RULE        start a run; the last runs; what failed
 //	localstack pause|resume|kill|approve RULE
 //	localstack redrive                       send dead letters again
+//	localstack import -bucket B [-file F]    another system's rules as YAML
 //
 // Those of the first group never reach an AWS account. The others act where the
 // environment says; in a shell that says nothing, on this clone's local cloud
@@ -33,7 +34,7 @@ import (
 	"bucket-replicator/localstack/cloud"
 )
 
-const usage = "usage: go run ./localstack up|down|status|demo|redrive|jobs|run|runs|failures|pause|resume|kill|approve [flags] [RULE]"
+const usage = "usage: go run ./localstack up|down|status|demo|import|redrive|jobs|run|runs|failures|pause|resume|kill|approve [flags] [RULE]"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -63,6 +64,8 @@ func execute(ctx context.Context, args []string, out, notes io.Writer) error {
 		return status(out)
 	case "demo":
 		return demo(ctx, out)
+	case "import":
+		return importRules(ctx, args[1:], out, notes)
 	case "redrive":
 		stack := flags.String("stack", stackName(), "name of the stack")
 		_ = flags.Parse(args[1:])
