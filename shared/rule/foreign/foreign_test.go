@@ -25,15 +25,15 @@ type sample struct {
 var samples = map[string]sample{
 	"aws-prefix-and-tags": {foreign.S3, []string{"documents aws-prefix-and-tags.json"}, foreign.Options{
 		Region: "us-east-1", Regions: map[string]string{"documents": "us-east-1", "documents-secret": "us-east-1", "documents-dr": "eu-west-1"}}},
-	"aws-legacy":       {foreign.S3, []string{"web aws-legacy.json"}, foreign.Options{}},
-	"aws-legacy-xml":   {foreign.S3, []string{"web aws-legacy.xml"}, foreign.Options{}},
-	"aws-everything":   {foreign.S3, []string{"orders aws-everything.xml"}, foreign.Options{Region: "eu-west-1", Regions: map[string]string{"orders": "us-east-1", "orders-dr": "eu-west-1"}}},
-	"exoscale":         {foreign.S3, []string{"my-source exoscale-leader.json"}, foreign.Options{}},
-	"exoscale-pair":    {foreign.S3, []string{"team-zurich exoscale-zurich.json", "team-geneva exoscale-geneva.json"}, foreign.Options{}},
-	"exoscale-to-aws":  {foreign.S3, []string{"my-source exoscale-leader.json"}, foreign.Options{Names: map[string]string{"my-source": "https://sos-ch-dk-2.exo.io/my-source", "my-destination": "https://sos-ch-dk-2.exo.io/my-destination"}}},
-	"minio":            {foreign.MinIO, []string{"data minio-export.json"}, foreign.Options{}},
-	"minio-one-target": {foreign.MinIO, []string{"data minio-json.json"}, foreign.Options{Names: map[string]string{"data": "https://minio.example:9000/data", "arn:minio:replication::9f8e7d6c-aaaa-bbbb-cccc-0123456789ab:copy": "https://minio-dr.example:9000/copy"}}},
-	"backblaze":        {foreign.Backblaze, []string{"photos backblaze-source.json"}, foreign.Options{Names: map[string]string{"85644d98debc657d880b0e1e": "photos-shared"}}},
+	"aws-legacy":        {foreign.S3, []string{"web aws-legacy.json"}, foreign.Options{}},
+	"aws-legacy-xml":    {foreign.S3, []string{"web aws-legacy.xml"}, foreign.Options{}},
+	"aws-everything":    {foreign.S3, []string{"orders aws-everything.xml"}, foreign.Options{Region: "eu-west-1", Regions: map[string]string{"orders": "us-east-1", "orders-dr": "eu-west-1"}}},
+	"exoscale":          {foreign.S3, []string{"my-source exoscale-leader.json"}, foreign.Options{}},
+	"exoscale-pair":     {foreign.S3, []string{"team-zurich exoscale-zurich.json", "team-geneva exoscale-geneva.json"}, foreign.Options{}},
+	"exoscale-one-zone": {foreign.S3, []string{"my-source exoscale-leader.json"}, foreign.Options{Names: map[string]string{"my-source": "https://sos-ch-dk-2.exo.io/my-source", "my-destination": "https://sos-ch-dk-2.exo.io/my-destination"}}},
+	"minio":             {foreign.MinIO, []string{"data minio-export.json"}, foreign.Options{}},
+	"minio-one-target":  {foreign.MinIO, []string{"data minio-json.json"}, foreign.Options{Names: map[string]string{"data": "https://minio.example:9000/data", "arn:minio:replication::9f8e7d6c-aaaa-bbbb-cccc-0123456789ab:copy": "https://minio-dr.example:9000/copy"}}},
+	"backblaze":         {foreign.Backblaze, []string{"photos backblaze-source.json"}, foreign.Options{Names: map[string]string{"85644d98debc657d880b0e1e": "photos-shared"}}},
 	"backblaze-both": {foreign.Backblaze, []string{"photos backblaze-answered.json"}, foreign.Options{Names: map[string]string{
 		"photos": "https://s3.us-west-004.backblazeb2.com/photos", "c5f35d53a90a7ea284fb0719": "https://s3.us-west-004.backblazeb2.com/photos-west", "55f34d53a96a7ea284fb0719": "https://s3.eu-central-003.backblazeb2.com/photos-eu"}}},
 }

@@ -296,7 +296,7 @@ func (im *importer) selected(path string, r *rule.Rule, in s3Rule, d dialect) {
 		im.lose(im.place(criteria), "S3 leaves objects out that are encrypted with KMS; no rule has such a filter, so that they replicate, or fail where the functions may not use their key",
 			"leave their keys out with exclude_globs; or deploy with REPLICATOR_KMS_KEYS set to the ARNs of the keys, and they replicate")
 		if key != "" {
-			im.lose(atKey, "the key is not used: S3 takes it for objects encrypted with KMS, which the rule does not select",
+			im.lose(atKey, "the key "+quote(key)+" is not used: S3 takes it for objects encrypted with KMS, which the rule does not select",
 				"set sse if replicas shall be encrypted with it")
 		}
 	}
