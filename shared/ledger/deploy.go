@@ -28,7 +28,8 @@ const deployTries = 5
 // Deploy makes the deployed rules those of the configuration, and stores the
 // rest of it beside them. Pause state, creation time and whatever runs left on
 // a rule's item stay; rules made through the API stay too, and one of them
-// with the name of a deployed rule is an error that names every such rule.
+// with the name of a deployed rule is an error that names every such rule, as is
+// one whose bucket the configuration no longer has: no rule would compile.
 // Nothing is written where nothing changed.
 //
 // Each transaction raises the catalog's revision, so a reader never takes a mix
@@ -104,12 +105,36 @@ func (l *Ledger) changes(s snapshot, c rule.Config, now time.Time) ([]types.Tran
 			Code: "RuleExists", Err: errors.Join(taken...),
 		}
 	}
+	var missing []error
 	for _, d := range s.rules {
-		if _, left := stored[d.name]; left && d.deployed {
+		switch _, left := stored[d.name]; {
+		case left && d.deployed:
 			writes = append(writes, l.remove(d))
+		case left:
+			missing = append(missing, d.missing(storage))
+		}
+	}
+	if err := errors.Join(missing...); err != nil {
+		return nil, &object.Error{
+			Class: object.Permanent, Op: "deploy rules to", Ref: tableRef(l.tables.Rules), Code: "BucketInUse", Err: err,
 		}
 	}
 	return writes, nil
+}
+
+// missing names the buckets of the rule that are not configured.
+func (d document) missing(st rule.Storage) error {
+	var r rule.Rule
+	if err := json.Unmarshal([]byte(d.document), &r); err != nil {
+		return fmt.Errorf("rule %q: %w", d.name, err)
+	}
+	var errs []error
+	for _, alias := range []string{r.Source.Bucket, r.Destination.Bucket} {
+		if _, ok := st.Resolve(alias); !ok {
+			errs = append(errs, fmt.Errorf("rule %q, which was made through the API, uses bucket %q: delete the rule there, or leave the bucket in the configuration", d.name, alias))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (l *Ledger) insert(name, doc string, now time.Time) types.TransactWriteItem {

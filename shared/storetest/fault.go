@@ -13,7 +13,8 @@ type Call struct {
 	// Op is "ledger.read", "ledger.put", "ledger.forget", "ledger.deletes", of
 	// failures "ledger.fail", "ledger.failure", "ledger.failures", "ledger.due",
 	// "ledger.postpone", "ledger.healed", "ledger.heal" or "ledger.trim",
-	// "catalog.read", "catalog.deploy", "catalog.pause", "queue.defer",
+	// "catalog.read", "catalog.deploy", "catalog.pause", "catalog.put",
+	// "catalog.remove", "queue.defer",
 	// "queue.backoff", "tickets.send", "objects.head", "objects.copy",
 	// "objects.delete" or "objects.list"; or one of "runs.jobs",
 	// "runs.setjob", "runs.begin", "runs.run", "runs.list", "runs.shards",

@@ -355,6 +355,43 @@ func (l *Ledger) SetPaused(ctx context.Context, name string, paused bool) error 
 	})
 }
 
+// PutRule stores a rule of the API, as its conditions allow.
+func (l *Ledger) PutRule(ctx context.Context, r rule.Rule, seen, catalog int64, now time.Time) (int64, error) {
+	err := l.call(ctx, "catalog.put", object.Ref{}, func() error {
+		rules := slices.Clone(l.catalog.Rules)
+		i := slices.IndexFunc(rules, func(s rule.Stored) bool { return s.Rule.Name == r.Name })
+		switch {
+		case l.catalog.Revision != catalog, (i >= 0) != (seen != 0), i >= 0 && (rules[i].Deployed || rules[i].Revision != seen):
+			return premise("store rule", object.Ref{})
+		case i >= 0:
+			rules[i].Rule, rules[i].Revision = r, catalog+1
+		default:
+			rules = append(rules, rule.Stored{Rule: r, Revision: catalog + 1, CreatedAt: now})
+		}
+		slices.SortFunc(rules, func(a, b rule.Stored) int { return cmp.Compare(a.Rule.Name, b.Rule.Name) })
+		l.catalog.Rules = rules
+		l.catalog.Revision++
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return catalog + 1, nil
+}
+
+// RemoveRule removes a rule of the API, as its conditions allow.
+func (l *Ledger) RemoveRule(ctx context.Context, name string, seen, catalog int64) error {
+	return l.call(ctx, "catalog.remove", object.Ref{}, func() error {
+		i := slices.IndexFunc(l.catalog.Rules, func(s rule.Stored) bool { return s.Rule.Name == name })
+		if l.catalog.Revision != catalog || i < 0 || l.catalog.Rules[i].Deployed || l.catalog.Rules[i].Revision != seen {
+			return premise("remove rule", object.Ref{})
+		}
+		l.catalog.Rules = slices.Delete(slices.Clone(l.catalog.Rules), i, i+1)
+		l.catalog.Revision++
+		return nil
+	})
+}
+
 // Deploy makes the deployed rules those of the configuration. Rules made
 // through the API stay, and no pause state changes.
 func (l *Ledger) Deploy(ctx context.Context, c rule.Config, now time.Time) error {
@@ -383,9 +420,15 @@ func (l *Ledger) Deploy(ctx context.Context, c rule.Config, now time.Time) error
 			return &object.Error{Class: object.Permanent, Op: "deploy rules", Code: "RuleExists", Err: errors.Join(problems...)}
 		}
 		for _, s := range stored {
-			if !s.Deployed {
-				next = append(next, s)
+			if s.Deployed {
+				continue
 			}
+			for _, alias := range []string{s.Rule.Source.Bucket, s.Rule.Destination.Bucket} {
+				if _, ok := c.Storage.Buckets[alias]; !ok {
+					return &object.Error{Class: object.Permanent, Op: "deploy rules", Code: "BucketInUse", Err: fmt.Errorf("rule %q: bucket %q", s.Rule.Name, alias)}
+				}
+			}
+			next = append(next, s)
 		}
 		slices.SortFunc(next, func(a, b rule.Stored) int { return cmp.Compare(a.Rule.Name, b.Rule.Name) })
 		storage := c.Storage

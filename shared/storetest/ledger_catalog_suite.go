@@ -230,3 +230,97 @@ func catalog(t *testing.T, f LedgerFixture) rule.Catalog {
 	slices.SortFunc(c.Rules, func(a, b rule.Stored) int { return strings.Compare(a.Rule.Name, b.Rule.Name) })
 	return c
 }
+
+func rulesOfTheAPI(t *testing.T, f LedgerFixture) {
+	deploy(t, f, sampleConfig(), day)
+	full := sampleConfig().Storage.Replication.Rules[0]
+	full.Name = "by-hand"
+	made, err := f.Ledger.PutRule(t.Context(), full, 0, 1, day)
+	if err != nil || made != 2 {
+		t.Fatalf("made at revision %d, %v", made, err)
+	}
+	want := rule.Stored{Rule: full, Revision: 2, CreatedAt: day}
+	wantRule := func(what string, revision int64) {
+		t.Helper()
+		c := catalog(t, f)
+		if c.Revision != revision || !reflect.DeepEqual(c.Rules[0], want) || len(c.Rules) != 3 {
+			t.Errorf("%s: revision %d, want %d;\n got %+v\nwant %+v", what, c.Revision, revision, c.Rules[0], want)
+		}
+	}
+	wantRule("made", 2)
+	if err := f.Ledger.SetPaused(t.Context(), "by-hand", true); err != nil {
+		t.Fatal(err)
+	}
+	changed := sampleRule("by-hand")
+	if revision, err := f.Ledger.PutRule(t.Context(), changed, 2, 3, day.Add(time.Hour)); err != nil || revision != 4 {
+		t.Fatalf("changed at revision %d, %v", revision, err)
+	}
+	want = rule.Stored{Rule: changed, Revision: 4, CreatedAt: day, Paused: true}
+	wantRule("changed", 4)
+	for situation, err := range map[string]error{
+		"another rule's revision": second(f.Ledger.PutRule(t.Context(), full, 2, 4, day)),
+		"an outdated catalog":     second(f.Ledger.PutRule(t.Context(), full, 4, 3, day)),
+		"one that is there":       second(f.Ledger.PutRule(t.Context(), full, 0, 4, day)),
+		"one that is not there":   second(f.Ledger.PutRule(t.Context(), sampleRule("nobody"), 4, 4, day)),
+		"a deployed rule":         second(f.Ledger.PutRule(t.Context(), sampleRule("plain"), 1, 4, day)),
+
+		"remove by another revision":         f.Ledger.RemoveRule(t.Context(), "by-hand", 2, 4),
+		"remove from an outdated catalog":    f.Ledger.RemoveRule(t.Context(), "by-hand", 4, 3),
+		"remove one that is not there":       f.Ledger.RemoveRule(t.Context(), "nobody", 4, 4),
+		"remove a deployed rule":             f.Ledger.RemoveRule(t.Context(), "plain", 1, 4),
+		"remove what only looks like a rule": f.Ledger.RemoveRule(t.Context(), "#storage", 4, 4),
+	} {
+		wantClass(t, situation, err, object.Premise)
+	}
+	wantRule("after all that was refused", 4)
+	if err := f.Ledger.RemoveRule(t.Context(), "by-hand", 4, 4); err != nil {
+		t.Fatal(err)
+	}
+	if c := catalog(t, f); c.Revision != 5 || len(c.Rules) != 2 {
+		t.Errorf("after the removal: %+v", c)
+	}
+	if revision, err := f.Ledger.PutRule(t.Context(), full, 0, 5, day); err != nil || revision != 6 {
+		t.Errorf("made anew at revision %d, %v", revision, err)
+	}
+}
+
+func second(_ int64, err error) error { return err }
+
+func racingMakersOfRules(t *testing.T, f LedgerFixture) {
+	deploy(t, f, sampleConfig(), day)
+	const n = 20
+	var wg sync.WaitGroup
+	errs := make([]error, n)
+	for i := range n {
+		wg.Go(func() { _, errs[i] = f.Ledger.PutRule(t.Context(), sampleRule(fmt.Sprint("rule-", i)), 0, 1, day) })
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+		} else {
+			wantClass(t, "the others", err, object.Premise)
+		}
+	}
+	if c := catalog(t, f); won != 1 || len(c.Rules) != 3 || c.Revision != 2 {
+		t.Errorf("%d of %d won: %d rules at revision %d", won, n, len(c.Rules), c.Revision)
+	}
+}
+
+func deployKeepsTheBucketsOfAPIRules(t *testing.T, f LedgerFixture) {
+	deploy(t, f, sampleConfig(), day)
+	f.AddAPIRule(t, sampleRule("by-hand"))
+	before := catalog(t, f)
+	config := sampleConfig()
+	config.Storage.Replication.Rules = nil
+	config.Storage.Buckets = map[string]rule.Bucket{"src": {}}
+	err := f.Ledger.Deploy(t.Context(), config, day)
+	wantClass(t, "without a bucket of the API's rule", err, object.Permanent)
+	if object.CodeOf(err) != "BucketInUse" || !strings.Contains(err.Error(), `"by-hand"`) || !strings.Contains(err.Error(), `"dst"`) {
+		t.Errorf("the error does not name both: %v", err)
+	}
+	if after := catalog(t, f); !reflect.DeepEqual(before, after) {
+		t.Errorf("a refused deploy changed\n%+v to\n%+v", before, after)
+	}
+}

@@ -32,6 +32,8 @@ type LedgerFixture struct {
 		Catalog(ctx context.Context) (rule.Catalog, error)
 		Deploy(ctx context.Context, c rule.Config, now time.Time) error
 		SetPaused(ctx context.Context, name string, paused bool) error
+		PutRule(ctx context.Context, r rule.Rule, seen, catalog int64, now time.Time) (int64, error)
+		RemoveRule(ctx context.Context, name string, seen, catalog int64) error
 	}
 	// LoseNextAnswer lets the next request take effect and loses its answer.
 	LoseNextAnswer func()
@@ -70,7 +72,10 @@ func TestLedger(t *testing.T, open func(t *testing.T) LedgerFixture) {
 		"deploying the same again writes nothing":        deployingTheSameAgain,
 		"deploy keeps pause and creation time":           deployKeepsPauseAndCreationTime,
 		"deploy leaves the rules of the API alone":       deployLeavesAPIRulesAlone,
+		"deploy keeps the buckets of the API's rules":    deployKeepsTheBucketsOfAPIRules,
 		"deploy of more rules than a transaction holds":  deployOfManyRules,
+		"rules of the API are made, changed and removed": rulesOfTheAPI,
+		"of twenty who make a rule at once one does":     racingMakersOfRules,
 		"pause raises the revision that readers see":     pauseRaisesTheRevision,
 		"pausing a rule that does not exist":             pausingARuleThatDoesNotExist,
 		"pauses that race a deploy all last":             pausesThatRaceADeploy,
