@@ -64,17 +64,17 @@ func chunks(list []string, characters int) [][]string {
 // buckets and, through S3, with keys.
 func objectAccess(stack awscdk.Stack, settings Settings, t topology) []awsiam.PolicyStatement {
 	return slices.Concat(
-		bucketAccess(*stack.Partition(), t),
+		copying(*stack.Partition(), t).statements(),
 		keyAccess(stack, slices.Concat(t.Keys, settings.KMSKeys)),
 	)
 }
 
-// bucketAccess is what copying and deleting takes.
+// copying is what copying and deleting takes.
 //
 // ListBucket makes S3 answer 404 and not 403 for a key that is not there. A
 // conditional write needs GetObject on the destination.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-func bucketAccess(partition string, t topology) []awsiam.PolicyStatement {
+func copying(partition string, t topology) access {
 	a := access{}
 	for _, b := range t.Buckets {
 		if b.Reads != nil || b.Writes != nil {
@@ -104,11 +104,11 @@ func bucketAccess(partition string, t topology) []awsiam.PolicyStatement {
 			a.allow(objectsARN(partition, b, prefix), "s3:DeleteObject")
 		}
 	}
-	return a.statements()
+	return a
 }
 
-// lookAccess is what looking at both sides and listing them takes.
-func lookAccess(partition string, t topology) []awsiam.PolicyStatement {
+// looking is what looking at both sides and listing them takes.
+func looking(partition string, t topology) access {
 	a := access{}
 	for _, b := range t.Buckets {
 		if b.Reads != nil || b.Writes != nil {
@@ -123,7 +123,7 @@ func lookAccess(partition string, t topology) []awsiam.PolicyStatement {
 			}
 		}
 	}
-	return a.statements()
+	return a
 }
 
 // provisionAccess is what it takes to switch EventBridge on for these buckets.

@@ -43,9 +43,9 @@ func newAdmin(scope constructs.Construct, id string, settings Settings, t topolo
 			variables.ShardsQueueURL:    shards.Queue.QueueUrl(),
 			variables.VisibilityTimeout: jsii.String(fmt.Sprint(events.Visibility)),
 		},
-		Policy: lookAccess(*awscdk.Stack_Of(scope).Partition(), t),
+		Policy: looking(*awscdk.Stack_Of(scope).Partition(), t).statements(),
 	})
-	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan", "UpdateItem")
+	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan", "PutItem", "UpdateItem", "DeleteItem")
 	allowTable(function, tables.Provenance, "BatchGetItem")
 	allowTable(function, tables.Runs, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem")
 	allowSend(function, shards.Queue, settings)

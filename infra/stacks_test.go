@@ -704,7 +704,7 @@ func TestEachTableIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		"Replicate": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": {"DeleteItem", "UpdateItem"}},
 		"Reconcile": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": life},
 		"Schedule":  {"Rules": {"GetItem", "Scan"}, "Runs": life, "Runs/index/" + schema.Runs.Index.Name: {"Query"}},
-		"Admin":     {"Rules": {"BatchGetItem", "GetItem", "Scan", "UpdateItem"}, "Provenance": {"BatchGetItem"}, "Runs": {"BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"}},
+		"Admin":     {"Rules": {"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Scan", "UpdateItem"}, "Provenance": {"BatchGetItem"}, "Runs": {"BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"}},
 		"Provision": {"Rules": {"DeleteItem", "GetItem", "PutItem", "Scan", "UpdateItem"}},
 	}
 	stack := everything.home(t)

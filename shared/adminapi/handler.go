@@ -39,6 +39,7 @@ type answer struct {
 	body   any
 	text   string // the body, encoded
 	allow  string // the methods of the path, where the request's is none of them
+	etag   string // quoted
 }
 
 // Handle answers one request. What cannot be done is an answer too, so the
@@ -99,6 +100,8 @@ func (h *Handler) audit(ctx context.Context, e events.APIGatewayProxyRequest, r 
 		attrs = append(attrs, slog.String("outcome", body.Error.Code))
 	case runBody:
 		attrs = append(attrs, slog.String("outcome", "done"), slog.Int64("run", body.RunID))
+	case ruleBody:
+		attrs = append(attrs, slog.String("outcome", "done"), slog.Int64("revision", body.Revision))
 	default:
 		attrs = append(attrs, slog.String("outcome", "done"))
 	}
@@ -183,10 +186,11 @@ func refusalOf(err error) *refusal {
 }
 
 const (
-	codeRuleNotFound = "RuleNotFound" // of Catalogs
+	codeRuleNotFound = "RuleNotFound" // of Catalogs, too
 	codeJobNotFound  = "JobNotFound"
 	codeRuleDisabled = "RuleDisabled"
 
+	codeRuleDeployed   = "RuleDeployed"
 	codeBucketNotFound = "BucketNotFound"
 	codeRulesChanged   = "RulesChanged" // of inspect, too
 	codeUnreadable     = "Unreadable"

@@ -20,11 +20,17 @@ func (w *world) put(at object.Bucket, key, text string) {
 // replicate is the event of a source object.
 func (w *world) replicate(key string) {
 	w.t.Helper()
+	w.replicateBy(key, 1)
+}
+
+// replicateBy is the same where so many rules concern it.
+func (w *world) replicateBy(key string, rules int) {
+	w.t.Helper()
 	outcomes, err := w.handler.Inspect.Replicator.Replicate(context.Background(), []replicate.Work{{
 		Change: object.Change{Ref: object.Ref{Bucket: from, Key: key}, Kind: object.Due, Time: w.clock()}, Message: "m", Delivery: 1,
 	}})
 	w.must(err)
-	if len(outcomes[0]) != 1 || outcomes[0][0].Err != nil {
+	if len(outcomes[0]) != rules || outcomes[0][0].Err != nil {
 		w.t.Fatalf("outcomes %+v", outcomes)
 	}
 }

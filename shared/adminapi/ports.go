@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"context"
+	"time"
 
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
@@ -16,6 +17,12 @@ type Catalogs interface {
 	// rule is in that state already; Permanent with the code RuleNotFound where
 	// there is no such rule.
 	SetPaused(ctx context.Context, name string, paused bool) error
+	// PutRule stores a rule of the API, new where seen is 0, else in place of
+	// the one of that revision, and answers its revision. RemoveRule removes
+	// one. Both do so only while the catalog is at this revision, and no rule
+	// that is deployed; Premise otherwise.
+	PutRule(ctx context.Context, r rule.Rule, seen, catalog int64, now time.Time) (int64, error)
+	RemoveRule(ctx context.Context, name string, seen, catalog int64) error
 }
 
 // Store is what is wanted of the jobs and their runs, as run.Store has it; most

@@ -24,35 +24,41 @@ const Root = "/_/api/admin"
 // route is one thing that can be asked for.
 type route struct {
 	method string
-	path   string // under Root; {job} is one part of it
+	path   string // under Root; {job} or {rule} is one part of it
 	params []string
 	serve  func(*Handler, context.Context, *request) (answer, error)
 	asks   bool // it changes nothing, whatever its method
+	body   int  // bytes that it takes at most
 }
 
 var routes = []route{
-	{http.MethodGet, "/healthz", nil, (*Handler).healthz, true},
-	{http.MethodGet, "/jobs", nil, (*Handler).jobs, true},
-	{http.MethodGet, "/jobs/{job}", nil, (*Handler).job, true},
-	{http.MethodGet, "/jobs/{job}/runs", []string{"limit", "cursor"}, (*Handler).runs, true},
-	{http.MethodGet, "/jobs/{job}/failures", []string{"limit"}, (*Handler).failures, true},
-	{http.MethodPost, "/jobs/{job}/run-now", []string{"existing"}, (*Handler).runNow, false},
-	{http.MethodPost, "/jobs/{job}/pause", nil, (*Handler).pause, false},
-	{http.MethodPost, "/jobs/{job}/resume", nil, (*Handler).resume, false},
-	{http.MethodPost, "/jobs/{job}/kill", nil, (*Handler).kill, false},
-	{http.MethodPost, "/jobs/{job}/approve-deletes", []string{"deletes"}, (*Handler).approveDeletes, false},
-	{http.MethodPost, "/jobs/{job}/plan", []string{"cursor"}, (*Handler).plan, true},
-	{http.MethodGet, "/objects", []string{"bucket", "key", "wait"}, (*Handler).object, true},
+	{http.MethodGet, "/healthz", nil, (*Handler).healthz, true, 0},
+	{http.MethodGet, "/jobs", nil, (*Handler).jobs, true, 0},
+	{http.MethodGet, "/jobs/{job}", nil, (*Handler).job, true, 0},
+	{http.MethodGet, "/jobs/{job}/runs", []string{"limit", "cursor"}, (*Handler).runs, true, 0},
+	{http.MethodGet, "/jobs/{job}/failures", []string{"limit"}, (*Handler).failures, true, 0},
+	{http.MethodPost, "/jobs/{job}/run-now", []string{"existing"}, (*Handler).runNow, false, 0},
+	{http.MethodPost, "/jobs/{job}/pause", nil, (*Handler).pause, false, 0},
+	{http.MethodPost, "/jobs/{job}/resume", nil, (*Handler).resume, false, 0},
+	{http.MethodPost, "/jobs/{job}/kill", nil, (*Handler).kill, false, 0},
+	{http.MethodPost, "/jobs/{job}/approve-deletes", []string{"deletes"}, (*Handler).approveDeletes, false, 0},
+	{http.MethodPost, "/jobs/{job}/plan", []string{"cursor"}, (*Handler).plan, true, 0},
+	{http.MethodGet, "/rules", nil, (*Handler).rules, true, 0},
+	{http.MethodGet, "/rules/{rule}", nil, (*Handler).rule, true, 0},
+	{http.MethodPut, "/rules/{rule}", nil, (*Handler).putRule, false, maxRuleBody},
+	{http.MethodDelete, "/rules/{rule}", nil, (*Handler).deleteRule, false, 0},
+	{http.MethodPost, "/rules/validate", nil, (*Handler).validate, true, maxBody},
+	{http.MethodGet, "/objects", []string{"bucket", "key", "wait"}, (*Handler).object, true, 0},
 }
 
-// find answers the route and the job that the path names. A HEAD is a GET whose
+// find answers the route and the job or the rule that the path names. A HEAD is a GET whose
 // answer has no body.
 //
 // A REST API hands the path over as it was sent, still encoded and without the
 // stage, so its parts are decoded here, each by itself: an encoded slash makes
 // no new part, and what was encoded twice names something else.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
-func find(method, path string) (found route, job string, err error) {
+func find(method, path string) (found route, name string, err error) {
 	parts := strings.Split(path, "/")
 	for i, part := range parts {
 		if parts[i], err = url.PathUnescape(part); err != nil {
@@ -64,11 +70,11 @@ func find(method, path string) (found route, job string, err error) {
 	}
 	var allow []string
 	for _, r := range routes {
-		job, ok := r.match(parts)
+		name, ok := r.match(parts)
 		switch {
 		case !ok:
 		case r.method == method:
-			return r, job, nil
+			return r, name, nil
 		case r.method == http.MethodGet:
 			allow = append(allow, http.MethodGet, http.MethodHead)
 		default:
@@ -88,39 +94,45 @@ func noSuchPath() error {
 	return &refusal{status: http.StatusNotFound, code: "NotFound", message: "there is no such path; those there are begin with " + Root + "/jobs"}
 }
 
-func (r route) match(parts []string) (job string, ok bool) {
+func (r route) match(parts []string) (name string, ok bool) {
 	pattern := strings.Split(Root+r.path, "/")
 	if len(pattern) != len(parts) {
 		return "", false
 	}
 	for i, part := range parts {
 		switch {
-		case pattern[i] == "{job}" && part != "":
-			job = part
+		case (pattern[i] == "{job}" || pattern[i] == "{rule}") && part != "":
+			name = part
 		case pattern[i] != part:
 			return "", false
 		}
 	}
-	return job, true
+	return name, true
 }
 
 // request is what a route gets to see. Its methods collect what is wrong with
 // the parameters.
 type request struct {
 	route route
-	rule  string // the name of the rule whose job the path names
+	rule  string // that the path names, by itself or by its job
 	query map[string][]string
+	sent  http.Header
+	body  []byte
 	wrong []string
 }
 
 // read fills in the request. What nobody would look at is refused, and not passed
 // over: a parameter misspelt would silently do something else.
 func (r *request) read(e events.APIGatewayProxyRequest) error {
-	found, job, err := find(e.HTTPMethod, e.Path)
+	found, name, err := find(e.HTTPMethod, e.Path)
 	if err != nil {
 		return err
 	}
-	r.route, r.rule = found, strings.TrimPrefix(job, kind+":")
+	r.route, r.rule = found, name
+	if strings.Contains(found.path, "{job}") {
+		r.rule = strings.TrimPrefix(name, kind+":")
+	}
+	r.sent = headersOf(e)
 	r.query = e.MultiValueQueryStringParameters
 	if r.query == nil {
 		r.query = map[string][]string{}
@@ -137,12 +149,42 @@ func (r *request) read(e events.APIGatewayProxyRequest) error {
 			r.problem(name, "is given %d times: give it once", len(values))
 		}
 	}
-	if body := strings.TrimSpace(e.Body); body != "" && body != "{}" {
-		r.problem("body", "is not looked at: leave it out")
-	}
+	r.readBody(e)
 	slices.Sort(r.wrong) // no map has an order
 	return r.invalid()
 }
+
+func (r *request) readBody(e events.APIGatewayProxyRequest) {
+	r.body = []byte(e.Body)
+	if e.IsBase64Encoded {
+		var err error
+		if r.body, err = base64.StdEncoding.DecodeString(e.Body); err != nil {
+			r.problem("body", "is not base64, as the request says it is")
+		}
+	}
+	r.body = bytes.TrimSpace(r.body)
+	switch most := r.route.body; {
+	case most == 0 && len(r.body) > 0 && string(r.body) != "{}":
+		r.problem("body", "is not looked at: leave it out")
+	case most > 0 && len(r.body) > most:
+		r.problem("body", "has %d bytes: give at most %d", len(r.body), most)
+	}
+}
+
+// headersOf are the headers, whichever way API Gateway or a test of its console
+// hands them over.
+func headersOf(e events.APIGatewayProxyRequest) http.Header {
+	h := http.Header{}
+	for name, value := range e.Headers {
+		h.Set(name, value)
+	}
+	for name, values := range e.MultiValueHeaders {
+		h.Set(name, strings.Join(values, ", "))
+	}
+	return h
+}
+
+func (r *request) header(name string) string { return r.sent.Get(name) }
 
 func unknown(name string, known []string) string {
 	if near := rule.Nearest(name, known); near != "" {
@@ -258,6 +300,9 @@ func (a answer) response(method string) events.APIGatewayProxyResponse {
 	}
 	if a.allow != "" {
 		r.Headers["Allow"] = a.allow
+	}
+	if a.etag != "" {
+		r.Headers["ETag"] = a.etag
 	}
 	if a.body == nil {
 		return r

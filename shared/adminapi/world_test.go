@@ -83,7 +83,7 @@ func newWorld(t testing.TB) *world {
 		r.Source = rule.Side{Bucket: "from", Prefix: name + "/"}
 		r.Destination = rule.Side{Bucket: "to", Prefix: name + "/"}
 		r.Enabled = name != "d"
-		c.Rules = append(c.Rules, rule.Stored{Rule: r, Revision: 1, CreatedAt: w.now.AddDate(0, -1, 0)})
+		c.Rules = append(c.Rules, rule.Stored{Rule: r, Revision: 1, Deployed: true, CreatedAt: w.now.AddDate(0, -1, 0)})
 	}
 	w.ledger.SetCatalog(c)
 	return w

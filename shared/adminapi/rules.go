@@ -1,0 +1,374 @@
+package adminapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
+)
+
+// Who owns a rule: the configuration file, or whoever made it here.
+const (
+	ownerDeploy = "deploy"
+	ownerAPI    = "api"
+)
+
+const (
+	// maxRuleBody and maxBody bound a rule and a whole configuration, in bytes:
+	// a stored rule, its text escaped, must fit into one item of 400 KB.
+	maxRuleBody = 32 << 10
+	maxBody     = 256 << 10
+	// maxProblems bounds how many problems are told, so that the answer to any
+	// body fits.
+	maxProblems = 100
+	// putTries bounds how often a change of a rule starts over because others
+	// change rules at the same moment.
+	putTries = 5
+)
+
+// ruleBody is a rule as it is stored.
+type ruleBody struct {
+	Name string `json:"name"`
+	// Owner is deploy or api: only the API's own rules can be changed here.
+	Owner    string `json:"owner"`
+	Revision int64  `json:"revision"` // what the ETag is
+	Paused   bool   `json:"paused"`
+	// CreatedAt is where existing_objects begins.
+	CreatedAt *time.Time `json:"created_at"`
+	Rule      rule.Rule  `json:"rule"`
+}
+
+type rulesBody struct {
+	Rules []ruleBody `json:"rules"`
+}
+
+func ruleBodyOf(s rule.Stored) ruleBody {
+	b := ruleBody{
+		Name: s.Rule.Name, Owner: ownerAPI, Revision: s.Revision, Paused: s.Paused,
+		CreatedAt: instant(s.CreatedAt), Rule: s.Rule,
+	}
+	if s.Deployed {
+		b.Owner = ownerDeploy
+	}
+	return b
+}
+
+func ruleAnswer(status int, s rule.Stored) answer {
+	return answer{status: status, body: ruleBodyOf(s), etag: strconv.Quote(strconv.FormatInt(s.Revision, 10))}
+}
+
+func (h *Handler) rules(ctx context.Context, _ *request) (answer, error) {
+	c, err := h.Catalogs.Catalog(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	body := rulesBody{Rules: make([]ruleBody, len(c.Rules))}
+	for i, s := range c.Rules {
+		body.Rules[i] = ruleBodyOf(s)
+	}
+	return answer{status: http.StatusOK, body: body}, nil
+}
+
+func (h *Handler) rule(ctx context.Context, r *request) (answer, error) {
+	c, err := h.Catalogs.Catalog(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	s, err := stored(c, r.rule)
+	if err != nil {
+		return answer{}, err
+	}
+	return ruleAnswer(http.StatusOK, s), nil
+}
+
+// stored is the rule of this name.
+func stored(c rule.Catalog, name string) (rule.Stored, error) {
+	names := make([]string, len(c.Rules))
+	for i, s := range c.Rules {
+		if names[i] = s.Rule.Name; names[i] == name {
+			return s, nil
+		}
+	}
+	message := fmt.Sprintf("there is no rule %q", name)
+	if near := rule.Nearest(name, names); near != "" {
+		message += fmt.Sprintf(": did you mean %q?", near)
+	}
+	return rule.Stored{}, &refusal{status: http.StatusNotFound, code: codeRuleNotFound, message: message}
+}
+
+// precondition is what a request wants of the rule that it changes.
+type precondition struct {
+	match string // the tags of If-Match; empty: it is not given
+	none  bool   // If-None-Match: *
+}
+
+// precondition reads the headers.
+// https://www.rfc-editor.org/rfc/rfc9110#section-13.1
+func (r *request) precondition() precondition {
+	p := precondition{match: strings.TrimSpace(r.header("If-Match"))}
+	switch none := strings.TrimSpace(r.header("If-None-Match")); none {
+	case "":
+	case "*":
+		p.none = true
+	default:
+		r.problem("If-None-Match", "is %q: give *, or leave it out", shortened(none))
+	}
+	return p
+}
+
+// check compares with what is there, nil for nothing.
+func (p precondition) check(s *rule.Stored) error {
+	failed := func(message string) error {
+		return &refusal{status: http.StatusPreconditionFailed, code: "PreconditionFailed", message: message}
+	}
+	switch {
+	case p.none && s != nil:
+		return failed("the rule exists already")
+	case s == nil && p.match != "":
+		return failed("the rule does not exist")
+	case s == nil, p.match == "*":
+		return nil
+	case p.match == "":
+		return &refusal{
+			status: http.StatusPreconditionRequired, code: "PreconditionRequired",
+			message: fmt.Sprintf("the rule exists: send If-Match: \"%d\" to change what you saw", s.Revision),
+		}
+	}
+	for tag := range strings.SplitSeq(p.match, ",") {
+		if strings.Trim(strings.TrimSpace(tag), `"`) == strconv.FormatInt(s.Revision, 10) {
+			return nil
+		}
+	}
+	return failed(fmt.Sprintf("the rule is at revision %d: look at it again", s.Revision))
+}
+
+// changeable is the rule of this name if the API may change it: nil where there
+// is none.
+func changeable(c rule.Catalog, name string) (*rule.Stored, error) {
+	i := slices.IndexFunc(c.Rules, func(s rule.Stored) bool { return s.Rule.Name == name })
+	switch {
+	case i < 0:
+		return nil, nil
+	case c.Rules[i].Deployed:
+		return nil, conflict(codeRuleDeployed, "rule %s is in the configuration file: change it there and deploy; its pause and its runs are the API's", name)
+	default:
+		return &c.Rules[i], nil
+	}
+}
+
+// putRule makes a rule, or changes one that was made here.
+func (h *Handler) putRule(ctx context.Context, r *request) (answer, error) {
+	wants := r.precondition()
+	if len(r.body) == 0 {
+		r.problem("body", "is missing: a rule as JSON")
+	}
+	if err := r.invalid(); err != nil {
+		return answer{}, err
+	}
+	wanted, unreadable := readRule(r.body, r.rule)
+	for range putTries {
+		c, err := h.Catalogs.Catalog(ctx)
+		if err != nil {
+			return answer{}, err
+		}
+		was, err := changeable(c, r.rule)
+		if err != nil {
+			return answer{}, err
+		}
+		if err := wants.check(was); err != nil {
+			return answer{}, err
+		}
+		problems := unreadable
+		if len(problems) == 0 {
+			problems = together(c, wanted)
+		}
+		if details := linesOf(problems); details != nil {
+			return answer{}, &refusal{status: http.StatusBadRequest, code: "InvalidRule", message: "the rule is not valid", details: details}
+		}
+		if details := linesOf(rule.Uncovered(c, wanted)); details != nil {
+			return answer{}, &refusal{
+				status: http.StatusUnprocessableEntity, code: "NotCovered",
+				message: "the stack gets no events for this rule, or may not do what it asks: that follows the deployed rules", details: details,
+			}
+		}
+		status, next, seen := http.StatusCreated, rule.Stored{CreatedAt: h.Now()}, int64(0)
+		if was != nil {
+			status, next, seen = http.StatusOK, *was, was.Revision
+			if same(was.Rule, wanted) {
+				return ruleAnswer(status, *was), nil
+			}
+		}
+		next.Rule = wanted
+		next.Revision, err = h.Catalogs.PutRule(ctx, wanted, seen, c.Revision, next.CreatedAt)
+		if err == nil {
+			return ruleAnswer(status, next), nil
+		}
+		if object.ClassOf(err) != object.Premise {
+			return answer{}, err
+		}
+	}
+	return answer{}, errRulesBusy
+}
+
+// errRulesBusy is the answer where others kept changing rules.
+var errRulesBusy = &refusal{status: http.StatusServiceUnavailable, code: "Unavailable", message: "others change rules just now: try again"}
+
+// same reports whether both are stored alike.
+func same(a, b rule.Rule) bool {
+	one, err := json.Marshal(a)
+	other, err2 := json.Marshal(b)
+	return err == nil && err2 == nil && bytes.Equal(one, other)
+}
+
+// deleteRule removes a rule that was made here, and stops its run. What it wrote
+// stays, and so does the provenance.
+func (h *Handler) deleteRule(ctx context.Context, r *request) (answer, error) {
+	wants := r.precondition()
+	if err := r.invalid(); err != nil {
+		return answer{}, err
+	}
+	for range putTries {
+		c, err := h.Catalogs.Catalog(ctx)
+		if err != nil {
+			return answer{}, err
+		}
+		if _, err := stored(c, r.rule); err != nil {
+			return answer{}, err
+		}
+		was, err := changeable(c, r.rule)
+		if err != nil {
+			return answer{}, err
+		}
+		if err := wants.check(was); err != nil {
+			return answer{}, err
+		}
+		err = h.Catalogs.RemoveRule(ctx, r.rule, was.Revision, c.Revision)
+		if err == nil {
+			// Else the schedule does.
+			if _, err := h.stop(ctx, r.rule); err != nil {
+				h.Log.WarnContext(ctx, "run not stopped: the schedule will", "rule", r.rule, "error", err)
+			}
+			return answer{status: http.StatusNoContent}, nil
+		}
+		if object.ClassOf(err) != object.Premise {
+			return answer{}, err
+		}
+	}
+	return answer{}, errRulesBusy
+}
+
+// validBody says what is wrong with a rule or a configuration.
+type validBody struct {
+	Valid    bool          `json:"valid"`    // there are no problems but warnings
+	Problems []problemBody `json:"problems"` // the first 100
+}
+
+type problemBody struct {
+	Path    string `json:"path"` // of the field; empty: the whole text
+	Message string `json:"message"`
+	Warning bool   `json:"warning"` // it works as it stands
+}
+
+// validate says what is wrong with a rule, among those there are, or with a
+// whole configuration.
+func (h *Handler) validate(ctx context.Context, r *request) (answer, error) {
+	if len(r.body) == 0 {
+		r.problem("body", "is missing: a rule or a configuration as JSON")
+	}
+	if err := r.invalid(); err != nil {
+		return answer{}, err
+	}
+	var problems []rule.Problem
+	var top map[string]json.RawMessage
+	if _ = json.Unmarshal(r.body, &top); top["storage"] != nil {
+		_, problems = rule.ParseConfig(r.body)
+	} else {
+		c, err := h.Catalogs.Catalog(ctx)
+		if err != nil {
+			return answer{}, err
+		}
+		var wanted rule.Rule
+		if wanted, problems = readRule(r.body, ""); len(problems) == 0 {
+			problems = together(c, wanted)
+		}
+		deployed := slices.ContainsFunc(c.Rules, func(s rule.Stored) bool { return s.Deployed && s.Rule.Name == wanted.Name })
+		if rule.Problems(problems).Err() == nil && !deployed {
+			problems = append(problems, rule.Uncovered(c, wanted)...)
+		}
+	}
+	body := validBody{Valid: rule.Problems(problems).Err() == nil, Problems: []problemBody{}}
+	for _, p := range problems[:min(len(problems), maxProblems)] {
+		body.Problems = append(body.Problems, problemBody{p.Path, p.Message, p.Warning})
+	}
+	return answer{status: http.StatusOK, body: body}, nil
+}
+
+// readRule reads a rule of this name, which its text may leave out; of any name
+// where that is empty.
+func readRule(text []byte, name string) (rule.Rule, []rule.Problem) {
+	if len(text) > maxRuleBody {
+		return rule.Rule{}, []rule.Problem{{Message: fmt.Sprintf("has %d bytes: a rule has at most %d", len(text), maxRuleBody)}}
+	}
+	r, problems := rule.ParseRule(text)
+	switch {
+	case name == "" || len(problems) > 0:
+	case r.Name == "":
+		r.Name = name
+	case r.Name != name:
+		problems = append(problems, rule.Problem{Path: "name", Message: fmt.Sprintf("is %q, and the path names %q: a rule is not renamed", shortened(r.Name), name)})
+	}
+	return r, problems
+}
+
+// together is what is wrong with a rule, by itself and among the others, in
+// place of the one of its name.
+func together(c rule.Catalog, r rule.Rule) []rule.Problem {
+	st := c.Storage
+	st.Replication.Rules = nil
+	for _, s := range c.Rules {
+		if s.Rule.Name != r.Name {
+			st.Replication.Rules = append(st.Replication.Rules, s.Rule)
+		}
+	}
+	before := rule.Validate(rule.Config{Storage: st})
+	n := len(st.Replication.Rules)
+	others := st.Replication.Rules
+	st.Replication.Rules = append(slices.Clip(others), r)
+	var problems []rule.Problem
+	for _, p := range rule.Validate(rule.Config{Storage: st}) {
+		if slices.Contains(before, p) {
+			continue // not this rule's
+		}
+		if rest, ok := strings.CutPrefix(p.Path, fmt.Sprintf("storage.replication.rules[%d].", n)); ok {
+			p.Path = rest
+		} else {
+			for i, o := range others {
+				p.Path = strings.Replace(p.Path, fmt.Sprintf("storage.replication.rules[%d].", i), o.Name+": ", 1)
+			}
+		}
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// linesOf are the problems that are no warnings, nil for none.
+func linesOf(problems []rule.Problem) []string {
+	var lines []string
+	for _, p := range problems {
+		if !p.Warning {
+			lines = append(lines, p.String())
+		}
+	}
+	if more := len(lines) - maxProblems; more > 0 {
+		lines = append(lines[:maxProblems], fmt.Sprintf("and %d more", more))
+	}
+	return lines
+}
