@@ -130,7 +130,7 @@ destroy: $(CDK) build-aws ## Remove the stack; buckets, and tables that a deploy
 ##@ Operate a deployment (RULE=name JSON=1; in the account that the usual AWS variables name, without any on the local cloud if it runs)
 # Each says where it acts, and signs its requests. JSON=1 prints the API's own answer.
 OPERATE = @go run ./localstack $@ $(if $(JSON),-json) '$(RULE)'
-.PHONY: jobs run runs failures pause resume kill approve redrive
+.PHONY: jobs run runs failures pause resume kill approve console redrive
 jobs: ## The rules, and what each is at
 	$(OPERATE)
 run: ## Compare both sides of RULE now, copy what is missing, and wait for the end
@@ -147,6 +147,8 @@ kill: ## Cancel the active run of RULE
 	$(OPERATE)
 approve: ## Let the deletes go that the last run of RULE holds
 	$(OPERATE)
+console: ## All of that in a browser, at a port of this machine (PORT=); Ctrl-C ends it
+	@go run ./localstack console $(if $(PORT),-port $(PORT))
 redrive: ## Move what is in the dead-letter queues back to the events queue
 	@go run ./localstack redrive
 

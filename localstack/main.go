@@ -10,6 +10,7 @@
 //	localstack jobs                          the rules, and what each is at
 //	localstack run|runs|failures RULE        start a run; the last runs; what failed
 //	localstack pause|resume|kill|approve RULE
+//	localstack console [-port N]             all of that in a browser
 //	localstack redrive                       send dead letters again
 //	localstack import -bucket B [-file F]    another system's rules as YAML
 //
@@ -34,7 +35,7 @@ import (
 	"bucket-replicator/localstack/cloud"
 )
 
-const usage = "usage: go run ./localstack up|down|status|demo|import|redrive|jobs|run|runs|failures|pause|resume|kill|approve [flags] [RULE]"
+const usage = "usage: go run ./localstack up|down|status|demo|import|console|redrive|jobs|run|runs|failures|pause|resume|kill|approve [flags] [RULE]"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -66,6 +67,8 @@ func execute(ctx context.Context, args []string, out, notes io.Writer) error {
 		return demo(ctx, out)
 	case "import":
 		return importRules(ctx, args[1:], out, notes)
+	case "console":
+		return runConsole(ctx, args[1:], out)
 	case "redrive":
 		stack := flags.String("stack", stackName(), "name of the stack")
 		_ = flags.Parse(args[1:])
