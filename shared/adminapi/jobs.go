@@ -86,6 +86,11 @@ type jobsBody struct {
 	Jobs []jobBody `json:"jobs"`
 }
 
+type healthBody struct {
+	Status string `json:"status"`
+	Rules  int    `json:"rules"`
+}
+
 // healthz is well when the rules can be read and used, which all other routes
 // and all functions need.
 func (h *Handler) healthz(ctx context.Context, _ *request) (answer, error) {
@@ -99,10 +104,7 @@ func (h *Handler) healthz(ctx context.Context, _ *request) (answer, error) {
 			message: "the rules cannot be read", cause: err,
 		}
 	}
-	return answer{status: http.StatusOK, body: struct {
-		Status string `json:"status"`
-		Rules  int    `json:"rules"`
-	}{"ok", len(c.Rules)}}, nil
+	return answer{status: http.StatusOK, body: healthBody{"ok", len(c.Rules)}}, nil
 }
 
 func (h *Handler) jobs(ctx context.Context, _ *request) (answer, error) {

@@ -2,7 +2,6 @@ package adminapi
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -20,36 +19,6 @@ import (
 
 // Root is the path that all routes are under.
 const Root = "/_/api/admin"
-
-// route is one thing that can be asked for.
-type route struct {
-	method string
-	path   string // under Root; {job} or {rule} is one part of it
-	params []string
-	serve  func(*Handler, context.Context, *request) (answer, error)
-	asks   bool // it changes nothing, whatever its method
-	body   int  // bytes that it takes at most
-}
-
-var routes = []route{
-	{http.MethodGet, "/healthz", nil, (*Handler).healthz, true, 0},
-	{http.MethodGet, "/jobs", nil, (*Handler).jobs, true, 0},
-	{http.MethodGet, "/jobs/{job}", nil, (*Handler).job, true, 0},
-	{http.MethodGet, "/jobs/{job}/runs", []string{"limit", "cursor"}, (*Handler).runs, true, 0},
-	{http.MethodGet, "/jobs/{job}/failures", []string{"limit"}, (*Handler).failures, true, 0},
-	{http.MethodPost, "/jobs/{job}/run-now", []string{"existing"}, (*Handler).runNow, false, 0},
-	{http.MethodPost, "/jobs/{job}/pause", nil, (*Handler).pause, false, 0},
-	{http.MethodPost, "/jobs/{job}/resume", nil, (*Handler).resume, false, 0},
-	{http.MethodPost, "/jobs/{job}/kill", nil, (*Handler).kill, false, 0},
-	{http.MethodPost, "/jobs/{job}/approve-deletes", []string{"deletes"}, (*Handler).approveDeletes, false, 0},
-	{http.MethodPost, "/jobs/{job}/plan", []string{"cursor"}, (*Handler).plan, true, 0},
-	{http.MethodGet, "/rules", nil, (*Handler).rules, true, 0},
-	{http.MethodGet, "/rules/{rule}", nil, (*Handler).rule, true, 0},
-	{http.MethodPut, "/rules/{rule}", nil, (*Handler).putRule, false, maxRuleBody},
-	{http.MethodDelete, "/rules/{rule}", nil, (*Handler).deleteRule, false, 0},
-	{http.MethodPost, "/rules/validate", nil, (*Handler).validate, true, maxBody},
-	{http.MethodGet, "/objects", []string{"bucket", "key", "wait"}, (*Handler).object, true, 0},
-}
 
 // find answers the route and the job or the rule that the path names. A HEAD is a GET whose
 // answer has no body.
@@ -91,7 +60,7 @@ func find(method, path string) (found route, name string, err error) {
 }
 
 func noSuchPath() error {
-	return &refusal{status: http.StatusNotFound, code: "NotFound", message: "there is no such path; those there are begin with " + Root + "/jobs"}
+	return &refusal{status: http.StatusNotFound, code: "NotFound", message: "there is no such path; GET " + Root + "/openapi.json names those there are"}
 }
 
 func (r route) match(parts []string) (name string, ok bool) {
@@ -143,8 +112,8 @@ func (r *request) read(e events.APIGatewayProxyRequest) error {
 	for name, values := range r.query {
 		switch {
 		case strings.HasPrefix(strings.ToLower(name), "x-amz-"): // a signature in the query
-		case !slices.Contains(found.params, name):
-			r.problem(name, "%s", unknown(name, found.params))
+		case !slices.Contains(found.names(), name):
+			r.problem(name, "%s", unknown(name, found.names()))
 		case len(values) != 1:
 			r.problem(name, "is given %d times: give it once", len(values))
 		}
@@ -163,7 +132,7 @@ func (r *request) readBody(e events.APIGatewayProxyRequest) {
 		}
 	}
 	r.body = bytes.TrimSpace(r.body)
-	switch most := r.route.body; {
+	switch most := r.route.most; {
 	case most == 0 && len(r.body) > 0 && string(r.body) != "{}":
 		r.problem("body", "is not looked at: leave it out")
 	case most > 0 && len(r.body) > most:

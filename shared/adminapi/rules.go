@@ -34,8 +34,8 @@ const (
 	putTries = 5
 )
 
-// ruleBody is a rule as it is stored.
-type ruleBody struct {
+// storedBody is a rule as it is stored.
+type storedBody struct {
 	Name string `json:"name"`
 	// Owner is deploy or api: only the API's own rules can be changed here.
 	Owner    string `json:"owner"`
@@ -47,11 +47,11 @@ type ruleBody struct {
 }
 
 type rulesBody struct {
-	Rules []ruleBody `json:"rules"`
+	Rules []storedBody `json:"rules"`
 }
 
-func ruleBodyOf(s rule.Stored) ruleBody {
-	b := ruleBody{
+func storedBodyOf(s rule.Stored) storedBody {
+	b := storedBody{
 		Name: s.Rule.Name, Owner: ownerAPI, Revision: s.Revision, Paused: s.Paused,
 		CreatedAt: instant(s.CreatedAt), Rule: s.Rule,
 	}
@@ -62,7 +62,7 @@ func ruleBodyOf(s rule.Stored) ruleBody {
 }
 
 func ruleAnswer(status int, s rule.Stored) answer {
-	return answer{status: status, body: ruleBodyOf(s), etag: strconv.Quote(strconv.FormatInt(s.Revision, 10))}
+	return answer{status: status, body: storedBodyOf(s), etag: strconv.Quote(strconv.FormatInt(s.Revision, 10))}
 }
 
 func (h *Handler) rules(ctx context.Context, _ *request) (answer, error) {
@@ -70,9 +70,9 @@ func (h *Handler) rules(ctx context.Context, _ *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	body := rulesBody{Rules: make([]ruleBody, len(c.Rules))}
+	body := rulesBody{Rules: make([]storedBody, len(c.Rules))}
 	for i, s := range c.Rules {
-		body.Rules[i] = ruleBodyOf(s)
+		body.Rules[i] = storedBodyOf(s)
 	}
 	return answer{status: http.StatusOK, body: body}, nil
 }

@@ -4,7 +4,6 @@ package rulefile
 
 import (
 	"bytes"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -18,12 +17,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 )
-
-// Schema is the JSON Schema of the configuration, for editors and for other
-// programs. Parse finds more.
-//
-//go:embed schema.json
-var Schema []byte
 
 // Parse reads a configuration and finds everything that is wrong with it, in
 // the order of the lines. What the text leaves out has its default. The

@@ -20,12 +20,12 @@ import (
 func TestSchemaIsThatOfTheGoTypes(t *testing.T) {
 	fresh := generateSchema(t)
 	if *update {
-		if err := os.WriteFile("schema.json", fresh, 0o644); err != nil {
+		if err := os.WriteFile("../schema.json", fresh, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if !bytes.Equal(fresh, rulefile.Schema) {
+	if !bytes.Equal(fresh, rule.Schema) {
 		t.Fatal("schema.json is stale; refresh it with: go test ./shared/rule/rulefile -run Schema -update")
 	}
 }
@@ -96,7 +96,7 @@ func setDefaults(t *testing.T, schema *jsonschema.Schema, from any, names ...str
 
 func compiledSchema(t *testing.T) *validator.Schema {
 	t.Helper()
-	doc, err := validator.UnmarshalJSON(bytes.NewReader(rulefile.Schema))
+	doc, err := validator.UnmarshalJSON(bytes.NewReader(rule.Schema))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestSchemaRefusesWhatParseRefuses(t *testing.T) {
 // Validate for its messages.
 func TestSchemaAndValidateKnowTheSameNames(t *testing.T) {
 	var schema jsonschema.Schema
-	if err := json.Unmarshal(rulefile.Schema, &schema); err != nil {
+	if err := json.Unmarshal(rule.Schema, &schema); err != nil {
 		t.Fatal(err)
 	}
 	c := rule.Default()
