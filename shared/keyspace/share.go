@@ -1,25 +1,41 @@
 package keyspace
 
-// large is how many keys make a worker ask for help: about two seconds of
-// listing. A piece has a page more on each side than its keys fill, so that
-// smaller ones would cost noticeably more requests.
-const large = 20_000
+const (
+	// large is how many keys are worth a worker: about two seconds of listing. A
+	// piece has a page more on each side than its keys fill, so that smaller
+	// ones would cost noticeably more requests.
+	large = 20_000
+	// most pieces of one cut. More would be more writes at once than the one
+	// partition takes that a rule's runs are in, and long to find; Lambda adds
+	// workers no faster than these share again.
+	most = 99
+)
 
 // Pieces is into how many pieces a run is cut at its beginning that expects so
 // many keys (0: nobody knows) and has so many workers. Split makes fewer where
 // it finds fewer keys.
 func Pieces(expected, workers int64) int {
 	if expected == 0 {
-		return int(workers)
+		return int(min(workers, most))
 	}
-	return int(max(1, min(workers, expected/large)))
+	return int(max(1, min(workers, most, expected/large)))
 }
 
-// Shares reports whether a shard hands half of its rest away: so many keys were
-// walked since it was claimed or last shared, and it has not come to its end,
-// and of so many workers some have nothing to do, because fewer shards are open.
-func Shares(walked, open, workers int64) bool {
-	return walked >= large && open < workers
+// Shares is into how many pieces a shard cuts what is left of it, to keep the
+// first: 1 is to go on alone. So many keys were walked since it was claimed or
+// last shared, and it has not come to its end; so many shards of the run are
+// open, this one among them, for so many workers.
+//
+// The fewer workers are idle for each shard, the more must have been walked: it
+// is the largest shards that share, and not all at the moment when a worker has
+// nothing to do. They cut as often as there are idle workers for each.
+func Shares(walked, open, workers int64) int {
+	open = max(1, open)
+	idle := workers - open
+	if idle <= 0 || walked < large || walked/large < open/idle {
+		return 1
+	}
+	return int(min(1+(idle+open-1)/open, most))
 }
 
 // Recut joins the pieces that a former walk ended up with, which follow on one

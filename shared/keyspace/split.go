@@ -7,9 +7,6 @@ import "context"
 // request, and is called from several goroutines at the same time.
 type Peek func(ctx context.Context, after string) (keys []string, more bool, err error)
 
-// fewest keys of a piece: with less, a worker would start for a moment's walk.
-const fewest = 5000
-
 // Split cuts r into at most n pieces of about as many keys each, and into fewer
 // where there are not enough keys for them. The pieces are in order, follow on
 // one another, and cover r. It peeks up to 5n+3 times, some of them at the
@@ -20,17 +17,17 @@ func Split(ctx context.Context, r Range, n int, peek Peek) ([]Range, error) {
 	if n < 2 || r.Empty() {
 		return []Range{r}, nil
 	}
-	s := survey{peek: peek, columns: map[place]*column{}, spans: []span{{from: r.After, to: r.Until}}}
+	s := survey{peek: peek, spans: []span{{from: r.After, to: r.Until}}}
 	if err := s.look(ctx, []string{r.After}); err != nil {
 		return nil, err
 	}
 	for {
 		total := s.estimate()
 		// Where it looks like few keys, many peeks are not worth it.
-		room := min(5*n+3, int(total/250)+16) - s.peeks
+		room := min(5*n+3, 2*n+27, int(total/250)+16) - s.peeks
 		points := s.aim(max(100, total/float64(16*n)), min(room, max(2, n/2)))
 		if len(points) == 0 {
-			return s.cut(r, min(n, int(total/fewest)), total), nil
+			return s.cut(r, min(n, int(total/large)), total), nil
 		}
 		if err := s.look(ctx, points); err != nil {
 			return nil, err

@@ -72,7 +72,7 @@ func balance(s keyset.Set, r keyspace.Range, pieces []keyspace.Range, n int) flo
 		most = max(most, count(s, p))
 	}
 	keys := count(s, r)
-	return float64(most) / float64(keys) * float64(max(1, min(n, keys/5000)))
+	return float64(most) / float64(keys) * float64(max(1, min(n, keys/20_000)))
 }
 
 // The table, with -v, is what Split reaches. Every family whose keys have an
@@ -197,7 +197,7 @@ func FuzzSplit(f *testing.F) {
 		slices.Sort(keys)
 		keys = slices.Compact(keys)
 		valid := utf8.ValidString(list) && utf8.ValidString(after) && utf8.ValidString(until)
-		set := keyset.Set{Len: len(keys), Key: func(i int) string { return keys[i] }}
+		set := keyset.Set{Len: len(keys), Append: func(dst []byte, i int) []byte { return append(dst, keys[i]...) }}
 		r := keyspace.Range{After: after, Until: until}
 		pieces, err := keyspace.Split(t.Context(), r, int(n), func(ctx context.Context, after string) ([]string, bool, error) {
 			if valid && !utf8.ValidString(after) {

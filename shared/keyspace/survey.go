@@ -22,9 +22,9 @@ import (
 type survey struct {
 	peek    Peek
 	peeks   int
-	spans   []span // in order, covering the range; one that was seen is first
-	columns map[place]*column
-	runes   []rune // that keys have, in order
+	spans   []span      // in order, covering the range; one that was seen is first
+	columns [][]*column // by place
+	runes   []rune      // that keys have, in order
 }
 
 // span is a part of the range: the keys after from, up to and with to.
@@ -80,6 +80,14 @@ type column struct {
 	digits  []rune
 	// last: no rune after this one was found here, by a look for it.
 	last rune
+}
+
+// column is that of a place; nil if no key has been seen to come so far.
+func (s *survey) column(p place) *column {
+	if p.folders < len(s.columns) && p.runes < len(s.columns[p.folders]) {
+		return s.columns[p.folders][p.runes]
+	}
+	return nil
 }
 
 // digit is the rune's number among the n that are possible in the column, or
@@ -141,8 +149,10 @@ func (s *survey) look(ctx context.Context, points []string) error {
 		}
 		s.note(points[i], a.keys, a.more)
 	}
-	for _, c := range s.columns {
-		c.digits = s.digits(c)
+	for _, folder := range s.columns {
+		for _, c := range folder {
+			c.digits = s.digits(c)
+		}
 	}
 	return nil
 }
@@ -181,16 +191,26 @@ func (s *survey) note(at string, keys []string, more bool) {
 	s.learn(page.sample)
 }
 
+// add makes the column of the place where r was seen, which comes next to one
+// that there is.
+func (s *survey) add(p place, r rune) *column {
+	if p.folders == len(s.columns) {
+		s.columns = append(s.columns, nil)
+	}
+	c := &column{lo: r, hi: r, last: -1}
+	s.columns[p.folders] = append(s.columns[p.folders], c)
+	return c
+}
+
 // learn enters what keys in order have in which place.
 func (s *survey) learn(keys []string) {
 	var before []rune
 	for i, key := range keys {
 		var p place
 		for _, r := range key {
-			c := s.columns[p]
+			c := s.column(p)
 			if c == nil {
-				c = &column{lo: r, hi: r, last: -1}
-				s.columns[p] = c
+				c = s.add(p, r)
 			}
 			c.lo, c.hi = min(c.lo, r), max(c.hi, r)
 			if i, known := slices.BinarySearch(s.runes, r); !known {
@@ -209,7 +229,7 @@ func (s *survey) learn(keys []string) {
 // differ enters that another key has the first n runes of this one, and then
 // another rune.
 func (s *survey) differ(key []rune, n int) {
-	if c := s.columns[placeAfter(key[:n])]; c != nil {
+	if c := s.column(placeAfter(key[:n])); c != nil {
 		c.differs = true
 	}
 }
@@ -221,14 +241,14 @@ func (s *survey) proof(from, at string, found []string) {
 	if len(found) > 0 {
 		first := []rune(found[0])
 		shared = common(key, first)
-		if c := s.columns[placeAfter(key[:shared])]; c != nil && c.digits != nil && shared < len(first) && first[shared] > c.top(0) {
+		if c := s.column(placeAfter(key[:shared])); c != nil && c.digits != nil && shared < len(first) && first[shared] > c.top(0) {
 			c.hi = s.runes[len(s.runes)-1] // it is not as it looked: expect anything
 		}
 		s.differ(key, shared)
 	}
 	n := common(key, point)
 	for i := shared + 1; i <= n && i < min(len(key), len(point)); i++ {
-		c, r := s.columns[placeAfter(key[:i])], key[i]
+		c, r := s.column(placeAfter(key[:i])), key[i]
 		if i == n {
 			r = point[i] - 1
 		}
@@ -267,7 +287,7 @@ func (s *survey) value(key []rune, n int) float64 {
 	x, unit := 0.0, 1.0
 	p := placeAfter(key[:n])
 	for _, r := range key[n:] {
-		c := s.columns[p]
+		c := s.column(p)
 		if c == nil {
 			break
 		}
@@ -288,7 +308,7 @@ func (s *survey) key(prefix []rune, x, unit float64) string {
 	key, n := slices.Clone(prefix), len(prefix)
 	p := placeAfter(prefix)
 	for one := 1.0; one > unit; {
-		c := s.columns[p]
+		c := s.column(p)
 		if c == nil {
 			break
 		}
@@ -338,7 +358,7 @@ func (s *survey) weigh(g *span, before, after []string) {
 	for n := longest; n >= shortest; n-- {
 		// What is left of the keys that begin with from[:n], but for what
 		// begins with from[:n+1], which the last round counted.
-		c := s.columns[placeAfter(from[:n])]
+		c := s.column(placeAfter(from[:n]))
 		i, of, _ := c.digit(from[n])
 		lo, hi := float64(i+1)/float64(of), 1.0
 		if n == longest {

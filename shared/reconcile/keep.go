@@ -91,20 +91,20 @@ func (k *walk) firstCut(ctx context.Context) error {
 }
 
 // share gives part of what is left away if the shard is large and there may be
-// workers for it: half of it, or in a run that begins and of which nothing is
-// known, as many pieces as there are workers.
+// workers for it. A run of which nothing is known is cut among all of them as it
+// begins.
 func (k *walk) share(ctx context.Context, of run.Run) error {
 	k.mu.Lock()
 	rest := keyspace.Range{After: k.position, Until: k.until}
 	walked, read := k.walked, k.read
 	k.mu.Unlock()
-	pieces := 0
+	pieces := 1
 	switch {
 	case rest.Empty():
 	case of.Shards == 1 && of.Expected == 0 && read >= firstLook:
 		pieces = keyspace.Pieces(0, k.Workers)
-	case keyspace.Shares(walked, of.Open, k.Workers):
-		pieces = 2
+	default:
+		pieces = keyspace.Shares(walked, of.Open, k.Workers)
 	}
 	if pieces < 2 {
 		return nil

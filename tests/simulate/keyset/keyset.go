@@ -5,6 +5,7 @@ package keyset
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -12,14 +13,19 @@ import (
 	"slices"
 	"sort"
 	"strconv"
-	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// Set is a set of keys, numbered in the order of their bytes.
+// Set is a set of keys, numbered from 0 in the order of their bytes.
 type Set struct {
-	Len int
-	Key func(i int) string // 0 <= i < Len
+	Len    int
+	Append func(dst []byte, i int) []byte // appends key i
+}
+
+// Key is the key with a number below Len.
+func (s Set) Key(i int) string {
+	return string(s.Append(nil, i))
 }
 
 // Rank is how many keys are not after key.
@@ -36,8 +42,16 @@ func (s Set) Page(after string, limit int) (keys []string, more bool) {
 	}
 	to := min(from+limit, s.Len)
 	keys = make([]string, 0, to-from)
+	ends := make([]int, 0, to-from)
+	var all []byte
 	for i := from; i < to; i++ {
-		keys = append(keys, s.Key(i))
+		all = s.Append(all, i)
+		ends = append(ends, len(all))
+	}
+	text, begin := string(all), 0
+	for _, end := range ends {
+		keys = append(keys, text[begin:end])
+		begin = end
 	}
 	return keys, to < s.Len
 }
@@ -48,18 +62,14 @@ var Families = map[string]func(n int) Set{
 	"base64": func(n int) Set { return spread(n, base64s) },
 	"uuid":   func(n int) Set { return under("objects/", spread(n, uuid), ".json") },
 	// Days of three years, tenfold at the end of them.
-	"dated": func(n int) Set {
-		return dated(n, func(t time.Time, rest uint64) string { return t.Format("2006/01/02/") + uuid(rest) })
-	},
+	"dated": func(n int) Set { return dated(n, "2006/01/02/", "") },
 	// The date is in the name as well, as AWS has it.
 	"dated-twice": func(n int) Set {
-		return dated(n, func(t time.Time, rest uint64) string {
-			return t.Format("AWSLogs/2006/01/02/trail_20060102T") + hexadecimal(rest)[:12] + ".json.gz"
-		})
+		return dated(n, "AWSLogs/2006/01/02/trail_20060102T", ".json.gz")
 	},
 	// 99% of the keys are in one folder of a thousand.
 	"hot-folder": func(n int) Set {
-		return hot(n, func(n int) Set { return spread(n, uuid) })
+		return hot(n, func(n int) Set { return spread(n, hexadecimal) })
 	},
 	"hot-folder-numbered": func(n int) Set {
 		return hot(n, func(n int) Set { return padded(n, 9) })
@@ -116,36 +126,39 @@ func mix(x uint64) uint64 {
 }
 
 // spread are n keys anywhere: name keeps the order of its argument.
-func spread(n int, name func(uint64) string) Set {
+func spread(n int, name func([]byte, uint64) []byte) Set {
 	step := math.MaxUint64 / uint64(max(n, 1))
-	return Set{n, func(i int) string { return name(uint64(i)*step + mix(uint64(i))%step) }}
+	return Set{n, func(dst []byte, i int) []byte { return name(dst, uint64(i)*step+mix(uint64(i))%step) }}
 }
 
-func raw(x uint64) (b [16]byte) {
-	for i, word := range []uint64{x, mix(x)} {
-		for j := range 8 {
-			b[8*i+j] = byte(word >> (56 - 8*j))
-		}
+func hexadecimal(dst []byte, x uint64) []byte {
+	for shift := 60; shift >= 0; shift -= 4 {
+		dst = append(dst, "0123456789abcdef"[x>>shift&0xf])
 	}
-	return b
+	return dst
 }
 
-func hexadecimal(x uint64) string {
-	b := raw(x)
-	return hex.EncodeToString(b[:])
-}
-
-func uuid(x uint64) string {
-	s := hexadecimal(x)
-	return s[:8] + "-" + s[8:12] + "-4" + s[13:16] + "-" + s[16:20] + "-" + s[20:]
+func uuid(dst []byte, x uint64) []byte {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], x)
+	binary.BigEndian.PutUint64(b[8:], mix(x))
+	b[6] = b[6]&0xf | 0x40
+	from := 0
+	for _, to := range []int{4, 6, 8, 10, 16} {
+		if from > 0 {
+			dst = append(dst, '-')
+		}
+		dst = hex.AppendEncode(dst, b[from:to])
+		from = to
+	}
+	return dst
 }
 
 // The characters of base64, in the order of their bytes.
 var base64sorted = base64.NewEncoding("+/0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
-func base64s(x uint64) string {
-	b := raw(x)
-	return base64sorted.EncodeToString(b[:])
+func base64s(dst []byte, x uint64) []byte {
+	return base64sorted.AppendEncode(dst, binary.BigEndian.AppendUint64(nil, x))
 }
 
 var alphabet = func() []rune {
@@ -154,25 +167,26 @@ var alphabet = func() []rune {
 	return list
 }()
 
-func letters(x uint64) string {
-	key := make([]rune, 10)
-	for i := range key {
+func letters(dst []byte, x uint64) []byte {
+	for range 10 {
 		hi, lo := bits.Mul64(x, uint64(len(alphabet)))
-		key[i], x = alphabet[hi], lo
+		dst, x = utf8.AppendRune(dst, alphabet[hi]), lo
 	}
-	return string(key)
+	return dst
 }
 
-// dated are keys at times of three years, more and more of them; rest goes on
-// within the day.
-func dated(n int, name func(t time.Time, rest uint64) string) Set {
-	const days = 3 * 365
-	start := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
-	return Set{n, func(i int) string {
-		x := (float64(i) + float64(mix(uint64(i))>>11)/(1<<53)) / float64(n)
-		day, rest := math.Modf(math.Log10(1+9*x) * days)
-		return name(start.AddDate(0, 0, int(day)), uint64(rest*(1<<63))<<1)
-	}}
+// dated are keys of three years, ten times as many a day at their end as at
+// their beginning.
+func dated(n int, layout, suffix string) Set {
+	var days []Set
+	before := 0
+	for i := range 3 * 365 {
+		until := int(float64(n) * (math.Pow(10, float64(i+1)/(3*365)) - 1) / 9)
+		day := time.Date(2024, 1, 1+i, 0, 0, 0, 0, time.UTC).Format(layout)
+		days = append(days, under(day, spread(until-before, hexadecimal), suffix))
+		before = until
+	}
+	return concat(days...)
 }
 
 func hot(n int, keys func(n int) Set) Set {
@@ -189,10 +203,23 @@ func hot(n int, keys func(n int) Set) Set {
 	return concat(sets...)
 }
 
+var powers = func() (list [19]int) {
+	p := 1
+	for i := range list {
+		list[i] = p
+		p *= 10
+	}
+	return list
+}()
+
 func padded(n, digits int) Set {
-	return Set{n, func(i int) string {
-		s := strconv.Itoa(i)
-		return strings.Repeat("0", max(0, digits-len(s))) + s
+	return Set{n, func(dst []byte, i int) []byte {
+		for p := 1; p < digits; p++ {
+			if i < powers[digits-p] {
+				dst = append(dst, '0')
+			}
+		}
+		return strconv.AppendInt(dst, int64(i), 10)
 	}}
 }
 
@@ -205,7 +232,7 @@ func numbers(n int) Set {
 		}
 		return count
 	}
-	return Set{n, func(i int) string {
+	return Set{n, func(dst []byte, i int) []byte {
 		for p := 1; ; {
 			if k := from(p); i >= k {
 				i -= k
@@ -213,7 +240,7 @@ func numbers(n int) Set {
 				continue
 			}
 			if i == 0 {
-				return strconv.Itoa(p)
+				return strconv.AppendInt(dst, int64(p), 10)
 			}
 			i--
 			p *= 10
@@ -261,7 +288,7 @@ func zipf(n, k int) []int {
 }
 
 func under(prefix string, s Set, suffix string) Set {
-	return Set{s.Len, func(i int) string { return prefix + s.Key(i) + suffix }}
+	return Set{s.Len, func(dst []byte, i int) []byte { return append(s.Append(append(dst, prefix...), i), suffix...) }}
 }
 
 // concat are sets of which each is before the next.
@@ -272,11 +299,11 @@ func concat(sets ...Set) Set {
 		n += s.Len
 		ends[i] = n
 	}
-	return Set{n, func(i int) string {
+	return Set{n, func(dst []byte, i int) []byte {
 		at := sort.SearchInts(ends, i+1)
 		if at > 0 {
 			i -= ends[at-1]
 		}
-		return sets[at].Key(i)
+		return sets[at].Append(dst, i)
 	}}
 }
