@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/rule/foreign"
 )
 
 // route is one thing that can be asked for. The handler goes by it, and so does
@@ -111,6 +112,14 @@ func init() {
 		{method: http.MethodPost, path: "/rules/validate", about: "What is wrong with a rule, or with a whole configuration. Changes nothing.",
 			serve: (*Handler).validate, asks: true, takes: either{rule.Rule{}, rule.Config{}}, most: maxBody,
 			answers: map[int]any{http.StatusOK: validBody{}}},
+		{method: http.MethodPost, path: "/rules/import", about: "What another product's configuration, JSON or XML, says in our words. Changes nothing.",
+			params: []param{
+				{name: "format", about: "Whose it is.", required: true, schema: schema{"type": "string", "enum": foreign.Formats()}},
+				{name: "bucket", about: "The bucket that it is of.", required: true, schema: schema{"type": "string", "minLength": 1}},
+				{name: "names", about: "Buckets by what the text calls them: id=name, and commas between.", schema: schema{"type": "string"}},
+			},
+			serve: (*Handler).importRules, asks: true, takes: schema{}, most: maxBody,
+			answers: map[int]any{http.StatusOK: importBody{}}},
 		{method: http.MethodGet, path: "/objects", about: "How one object stands under each rule that concerns it.",
 			params: []param{
 				{name: "bucket", about: "An alias, or a bucket's own name.", required: true, schema: schema{"type": "string", "minLength": 1}},

@@ -304,11 +304,17 @@ func (h *Handler) validate(ctx context.Context, r *request) (answer, error) {
 			problems = append(problems, rule.Uncovered(c, wanted)...)
 		}
 	}
-	body := validBody{Valid: rule.Problems(problems).Err() == nil, Problems: []problemBody{}}
+	return answer{status: http.StatusOK, body: validBody{
+		Valid: rule.Problems(problems).Err() == nil, Problems: problemBodies(problems),
+	}}, nil
+}
+
+func problemBodies(problems []rule.Problem) []problemBody {
+	bodies := []problemBody{}
 	for _, p := range problems[:min(len(problems), maxProblems)] {
-		body.Problems = append(body.Problems, problemBody{p.Path, p.Message, p.Warning})
+		bodies = append(bodies, problemBody{p.Path, p.Message, p.Warning})
 	}
-	return answer{status: http.StatusOK, body: body}, nil
+	return bodies
 }
 
 // readRule reads a rule of this name, which its text may leave out; of any name
