@@ -43,26 +43,30 @@ type storedBody struct {
 	Paused   bool   `json:"paused"`
 	// CreatedAt is where existing_objects begins.
 	CreatedAt *time.Time `json:"created_at"`
-	Rule      rule.Rule  `json:"rule"`
+	// Uncovered is what a rule of the API lacks since the last deployment: its
+	// events, or permissions.
+	Uncovered []string  `json:"uncovered"`
+	Rule      rule.Rule `json:"rule"`
 }
 
 type rulesBody struct {
 	Rules []storedBody `json:"rules"`
 }
 
-func storedBodyOf(s rule.Stored) storedBody {
+func storedBodyOf(c rule.Catalog, s rule.Stored) storedBody {
 	b := storedBody{
-		Name: s.Rule.Name, Owner: ownerAPI, Revision: s.Revision, Paused: s.Paused,
-		CreatedAt: instant(s.CreatedAt), Rule: s.Rule,
+		Name: s.Rule.Name, Owner: ownerDeploy, Revision: s.Revision, Paused: s.Paused,
+		CreatedAt: instant(s.CreatedAt), Uncovered: []string{}, Rule: s.Rule,
 	}
-	if s.Deployed {
-		b.Owner = ownerDeploy
+	if !s.Deployed {
+		b.Owner = ownerAPI
+		b.Uncovered = append(b.Uncovered, linesOf(rule.Uncovered(c, s.Rule))...)
 	}
 	return b
 }
 
-func ruleAnswer(status int, s rule.Stored) answer {
-	return answer{status: status, body: storedBodyOf(s), etag: strconv.Quote(strconv.FormatInt(s.Revision, 10))}
+func ruleAnswer(status int, c rule.Catalog, s rule.Stored) answer {
+	return answer{status: status, body: storedBodyOf(c, s), etag: strconv.Quote(strconv.FormatInt(s.Revision, 10))}
 }
 
 func (h *Handler) rules(ctx context.Context, _ *request) (answer, error) {
@@ -72,7 +76,7 @@ func (h *Handler) rules(ctx context.Context, _ *request) (answer, error) {
 	}
 	body := rulesBody{Rules: make([]storedBody, len(c.Rules))}
 	for i, s := range c.Rules {
-		body.Rules[i] = storedBodyOf(s)
+		body.Rules[i] = storedBodyOf(c, s)
 	}
 	return answer{status: http.StatusOK, body: body}, nil
 }
@@ -86,7 +90,7 @@ func (h *Handler) rule(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ruleAnswer(http.StatusOK, s), nil
+	return ruleAnswer(http.StatusOK, c, s), nil
 }
 
 // stored is the rule of this name.
@@ -203,13 +207,13 @@ func (h *Handler) putRule(ctx context.Context, r *request) (answer, error) {
 		if was != nil {
 			status, next, seen = http.StatusOK, *was, was.Revision
 			if same(was.Rule, wanted) {
-				return ruleAnswer(status, *was), nil
+				return ruleAnswer(status, c, *was), nil
 			}
 		}
 		next.Rule = wanted
 		next.Revision, err = h.Catalogs.PutRule(ctx, wanted, seen, c.Revision, next.CreatedAt)
 		if err == nil {
-			return ruleAnswer(status, next), nil
+			return ruleAnswer(status, c, next), nil
 		}
 		if object.ClassOf(err) != object.Premise {
 			return answer{}, err

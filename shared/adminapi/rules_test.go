@@ -37,7 +37,7 @@ func withBody(line, body string, headers ...string) events.APIGatewayProxyReques
 func TestARuleIsMadeChangedAndRemoved(t *testing.T) {
 	w := newWorld(t)
 	made := w.with("PUT /rules/mine", mine).wants(201, "")
-	const want = `{"name":"mine","owner":"api","revision":2,"paused":false,"created_at":"2026-04-01T12:00:00Z","rule":{"name":"mine","enabled":true,` +
+	const want = `{"name":"mine","owner":"api","revision":2,"paused":false,"created_at":"2026-04-01T12:00:00Z","uncovered":[],"rule":{"name":"mine","enabled":true,` +
 		`"source":{"bucket":"from","prefix":"a/x/"},"destination":{"bucket":"to","prefix":"a/x/"},"interval":"24h","batch_size":100,"replicate_deletes":false,` +
 		`"conflict":"newer-wins","include_globs":[],"exclude_globs":[".deltaglider/**"],"priority":1,"existing_objects":true,` +
 		`"max_deletes":{"count":1000,"percent":10},"replicate_tags":true,"latency_target":"15m"}}` + "\n"
@@ -153,6 +153,19 @@ func TestWhatARuleIsMadeOn(t *testing.T) {
 				t.Error("what was refused changed something")
 			}
 		})
+	}
+}
+
+// The file may change so that it covers a rule no longer, which nobody would see.
+func TestARuleThatADeploymentLeftUncovered(t *testing.T) {
+	w := newWorld(t)
+	w.with("PUT /rules/mine", mine).wants(201, "")
+	w.catalog(func(c *rule.Catalog) { c.Rules[0].Rule.Source.Prefix = "z/" })
+	const want = `"uncovered":["source: is not covered: deploy a rule that reads from under \"a/x/\", or above, first"]`
+	for _, request := range []string{"GET /rules", "GET /rules/mine"} {
+		if got := w.ask(request).wants(200, "").Body; strings.Count(got, want) != 1 {
+			t.Errorf("%s: %s", request, got)
+		}
 	}
 }
 
