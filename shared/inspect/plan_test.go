@@ -84,7 +84,7 @@ func randomWorld(t *testing.T, seed uint64) *world {
 
 // What a dry run says is what the run that follows does.
 func TestAPlanIsWhatTheRunDoes(t *testing.T) {
-	const worlds = 1500
+	const worlds = 800
 	met := run.Totals{}
 	for seed := uint64(1); seed <= worlds; seed++ {
 		w := randomWorld(t, seed)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ var (
 // world is two buckets, and all that replicates between them.
 type world struct {
 	t         testing.TB
+	mu        sync.Mutex // guards clock and events: a worker does several things at once
 	clock     time.Time
 	objects   *storetest.Objects
 	ledger    *storetest.Ledger
@@ -49,6 +51,8 @@ func newWorld(t testing.TB, traits storetest.Traits, rules ...rule.Rule) *world 
 	w.objects.AddBucket(a, traits)
 	w.objects.AddBucket(b, traits)
 	w.objects.OnWrite = func(c object.Change) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.clock = w.clock.Add(time.Second)
 		w.events = append(w.events, c)
 	}
@@ -75,9 +79,17 @@ func mirror(from, to string, change ...func(*rule.Rule)) rule.Rule {
 	return r
 }
 
-func (w *world) now() time.Time { return w.clock }
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clock
+}
 
-func (w *world) pass(d time.Duration) { w.clock = w.clock.Add(d) }
+func (w *world) pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clock = w.clock.Add(d)
+}
 
 func (w *world) replicator() *replicate.Replicator {
 	return replicate.New(w.objects, w.ledger, w.ledger, w.now, leaseTTL)
