@@ -54,8 +54,8 @@ func main() {
 			Now:        time.Now,
 			Slots:      make(chan struct{}, lookers),
 		},
-		Log:      log,
-		Now:      time.Now,
+		Log: log,
+		Now: time.Now,
 		Sleep: func(ctx context.Context, d time.Duration) error {
 			select {
 			case <-ctx.Done():
