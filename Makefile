@@ -147,7 +147,7 @@ kill: ## Cancel the active run of RULE
 	$(OPERATE)
 approve: ## Let the deletes go that the last run of RULE holds
 	$(OPERATE)
-console: ## All of that in a browser, at a port of this machine (PORT=); Ctrl-C ends it
+console: ## A page with all of that, for a browser, at a port of this machine (PORT=); Ctrl-C ends it
 	@go run ./localstack console $(if $(PORT),-port $(PORT))
 redrive: ## Move what is in the dead-letter queues back to the events queue
 	@go run ./localstack redrive

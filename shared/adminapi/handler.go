@@ -33,11 +33,13 @@ type Handler struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 }
 
-// answer is a status and what is said as JSON; nothing where body is nil.
+// answer is a status and what is said, as JSON but for what is for the browser;
+// nothing where both body and text are empty.
 type answer struct {
 	status int
 	body   any
 	text   string // the body, encoded
+	media  string // the type of text; empty: JSON
 	allow  string // the methods of the path, where the request's is none of them
 	etag   string // quoted
 }
@@ -68,6 +70,11 @@ func (h *Handler) serve(ctx context.Context, e events.APIGatewayProxyRequest, r 
 	}
 	if a, err = r.route.serve(h, ctx, r); err != nil {
 		return answer{}, err
+	}
+	if r.header("Accept") == fragment {
+		if view := viewOf(a.body, h.Now()); view != nil {
+			return a, a.render(view)
+		}
 	}
 	return a, a.encode()
 }

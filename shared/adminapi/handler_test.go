@@ -52,7 +52,7 @@ func TestEachRouteAnswersItsCodes(t *testing.T) {
 		"a path with an empty part":                {nil, "GET //jobs", 404, "NotFound"},
 		"an empty job":                             {nil, "POST /jobs//pause", 404, "NotFound"},
 		"a path that goes up":                      {nil, "GET /jobs/b/../a", 404, "NotFound"},
-		"no path":                                  {nil, "GET ", 404, "NotFound"},
+		"no path":                                  {nil, "GET //", 404, "NotFound"},
 		"the head of a job":                        {nil, "HEAD /jobs/a", 200, ""},
 		"the head of a job nobody knows":           {nil, "HEAD /jobs/x", 404, ""},
 		"a job deleted":                            {nil, "DELETE /jobs/a", 405, "MethodNotAllowed"},

@@ -59,6 +59,11 @@ type jobBody struct {
 	LastError *string `json:"last_error"`
 	// Detail says in a sentence what Status does in a word, and what to do.
 	Detail string `json:"detail"`
+
+	// For the page: Detail without the words of the API, and how many deletes
+	// the last run holds.
+	sentence string
+	held     int64
 }
 
 type progressBody struct {
@@ -107,12 +112,16 @@ func (h *Handler) healthz(ctx context.Context, _ *request) (answer, error) {
 	return answer{status: http.StatusOK, body: healthBody{"ok", len(c.Rules)}}, nil
 }
 
-func (h *Handler) jobs(ctx context.Context, _ *request) (answer, error) {
+func (h *Handler) jobs(ctx context.Context, r *request) (answer, error) {
 	c, err := h.Catalogs.Catalog(ctx)
 	if err != nil {
 		return answer{}, err
 	}
-	list, err := h.describe(ctx, c, c.Rules)
+	look := retained
+	if r.header("Accept") == fragment {
+		look = 1 // the page asks again and again, and shows no lifetime
+	}
+	list, err := h.describe(ctx, c, c.Rules, look)
 	if err != nil {
 		return answer{}, err
 	}
@@ -124,7 +133,7 @@ func (h *Handler) job(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	list, err := h.describe(ctx, c, []rule.Stored{stored})
+	list, err := h.describe(ctx, c, []rule.Stored{stored}, retained)
 	if err != nil {
 		return answer{}, err
 	}
@@ -150,9 +159,10 @@ func (h *Handler) find(ctx context.Context, name string) (rule.Catalog, rule.Sto
 	return rule.Catalog{}, rule.Stored{}, &refusal{status: http.StatusNotFound, code: codeJobNotFound, message: message}
 }
 
-// describe answers the jobs of these rules, in their order. It costs a batched
-// read, a query for each of them, and one more for each that is under way.
-func (h *Handler) describe(ctx context.Context, c rule.Catalog, rules []rule.Stored) ([]jobBody, error) {
+// describe answers the jobs of these rules, in their order, by so many of their
+// last runs. It costs a batched read, a query for each of them, and one more for
+// each that is under way.
+func (h *Handler) describe(ctx context.Context, c rule.Catalog, rules []rule.Stored, look int) ([]jobBody, error) {
 	names := make([]string, len(rules))
 	for i, s := range rules {
 		names[i] = s.Rule.Name
@@ -166,7 +176,7 @@ func (h *Handler) describe(ctx context.Context, c rule.Catalog, rules []rule.Sto
 	group.SetLimit(jobsAtOnce)
 	for i, name := range names {
 		group.Go(func() (err error) {
-			if runs[i], err = h.Store.Runs(ctx, name, 0, retained); err != nil {
+			if runs[i], err = h.Store.Runs(ctx, name, 0, look); err != nil {
 				return err
 			}
 			return h.progress(ctx, runs[i])
@@ -233,7 +243,12 @@ func (h *Handler) view(st rule.Storage, s rule.Stored, j run.Job, runs []run.Run
 		}
 		b.NextDueAt = instant(due)
 	}
-	b.Status, b.Detail = status(b, s.Rule, last)
+	if last.State == run.DeletesHeld {
+		b.held = last.Held
+	}
+	var hint string
+	b.Status, b.sentence, hint = status(b, s.Rule, last)
+	b.Detail = b.sentence + hint
 	return b
 }
 
@@ -251,41 +266,42 @@ func expected(r run.Run) *int64 {
 	}
 }
 
-// status is a job in a word and in a sentence.
-func status(b jobBody, r rule.Rule, last run.Run) (word, sentence string) {
+// status is a job in a word and in a sentence, and where the API helps further.
+func status(b jobBody, r rule.Rule, last run.Run) (word, sentence, hint string) {
 	switch {
 	case !b.Enabled:
-		return statusDisabled, "The configuration switches the rule, or all replication, off (enabled: false)."
+		return statusDisabled, "The configuration switches the rule, or all replication, off (enabled: false).", ""
 	case b.Paused:
-		return statusPaused, "Nothing is replicated until somebody resumes the rule, which starts a full run."
+		return statusPaused, "Nothing is replicated until somebody resumes the rule, which starts a full run.", ""
 	}
 	switch last.State {
 	case "":
-		return statusNeverRun, "No run is on record; the first begins by itself."
+		return statusNeverRun, "No run is on record; the first begins by itself.", ""
 	case run.Queued:
-		return statusRunning, fmt.Sprintf("Run %d waits for its first worker.", last.ID)
+		return statusRunning, fmt.Sprintf("Run %d waits for its first worker.", last.ID), ""
 	case run.Running:
 		doing := "compares and copies"
 		if last.Phase.Deletes() {
 			doing = "deletes"
 		}
-		return statusRunning, fmt.Sprintf("Run %d %s; %s scanned so far.", last.ID, doing, count(last.Scanned, "key"))
+		return statusRunning, fmt.Sprintf("Run %d %s; %s scanned so far.", last.ID, doing, count(last.Scanned, "key")), ""
 	case run.DeletesHeld:
-		return statusHeld, held(r, last)
+		return statusHeld, held(r, last),
+			fmt.Sprintf(" If that is right, POST to /jobs/%s/approve-deletes?deletes=%d; if not, put the source right, and the next run looks again.", r.Name, last.Held)
 	case run.Failed:
-		return statusFailing, fmt.Sprintf("Run %d did not see all keys: %s. It is tried again by itself.", last.ID, last.Error)
+		return statusFailing, fmt.Sprintf("Run %d did not see all keys: %s. It is tried again by itself.", last.ID, last.Error), ""
 	case run.CompletedWithErrors:
-		return statusErrors, fmt.Sprintf("Run %d saw every key, but %s failed: see /jobs/%s/failures for why, and what to do.",
-			last.ID, count(last.Errors, "object"), r.Name)
+		return statusErrors, fmt.Sprintf("Run %d saw every key, but %s failed", last.ID, count(last.Errors, "object")),
+			fmt.Sprintf(": see /jobs/%s/failures for why, and what to do.", r.Name)
 	case run.Cancelled:
-		return statusCancelled, fmt.Sprintf("Run %d was cancelled; what it had not come to is left to the next one.", last.ID)
+		return statusCancelled, fmt.Sprintf("Run %d was cancelled; what it had not come to is left to the next one.", last.ID), ""
 	default:
 		return statusOK, fmt.Sprintf("Run %d saw every key: %s, %s copied, %d deleted.",
-			last.ID, count(last.Scanned, "key"), count(last.Copied, "object"), last.Deleted)
+			last.ID, count(last.Scanned, "key"), count(last.Copied, "object"), last.Deleted), ""
 	}
 }
 
-// held says why deletes are held, which, and what to do.
+// held says why deletes are held, and which.
 func held(r rule.Rule, last run.Run) string {
 	var why string
 	switch {
@@ -300,8 +316,7 @@ func held(r rule.Rule, last run.Run) string {
 	for i, key := range last.Sample[:min(len(last.Sample), 3)] {
 		fmt.Fprintf(&sample, "%s%q", [...]string{", such as ", ", ", ", "}[i], key)
 	}
-	return fmt.Sprintf("Run %d holds %s%s: %s. If that is right, POST to /jobs/%s/approve-deletes?deletes=%d; if not, put the source right, and the next run looks again.",
-		last.ID, count(last.Held, "delete"), sample.String(), why, r.Name, last.Held)
+	return fmt.Sprintf("Run %d holds %s%s: %s.", last.ID, count(last.Held, "delete"), sample.String(), why)
 }
 
 // count is a number of things: "1 key", "2 keys".

@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -38,7 +39,7 @@ func find(method, path string) (found route, name string, err error) {
 		method = http.MethodGet
 	}
 	var allow []string
-	for _, r := range routes {
+	for _, r := range slices.Concat(routes, pageRoutes) {
 		name, ok := r.match(parts)
 		switch {
 		case !ok:
@@ -273,10 +274,13 @@ func (a answer) response(method string) events.APIGatewayProxyResponse {
 	if a.etag != "" {
 		r.Headers["ETag"] = a.etag
 	}
-	if a.body == nil {
+	if a.text == "" {
 		return r
 	}
-	r.Headers["Content-Type"] = "application/json"
+	r.Headers["Content-Type"] = cmp.Or(a.media, "application/json")
+	if a.media != "" {
+		r.Headers["Content-Security-Policy"] = pagePolicy
+	}
 	r.Headers["X-Content-Type-Options"] = "nosniff"
 	if method != http.MethodHead {
 		r.Body = a.text

@@ -224,6 +224,12 @@ func malformed(e events.APIGatewayProxyRequest, r events.APIGatewayProxyResponse
 		}
 		return ""
 	}
+	if r.Headers["Content-Security-Policy"] != "" {
+		if r.StatusCode != http.StatusOK || r.Body == "" || r.Headers["X-Content-Type-Options"] != "nosniff" {
+			return "it is not the form of what the page has"
+		}
+		return ""
+	}
 	if r.Headers["Content-Type"] != "application/json" {
 		return "it is not JSON by its type"
 	}

@@ -1,0 +1,191 @@
+package adminapi_test
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/run"
+	"bucket-replicator/shared/storetest"
+)
+
+// look asks as the page's script does.
+func (w *world) look(line string) answer {
+	w.t.Helper()
+	return w.with(line, "", "Accept: text/html; fragment")
+}
+
+// The page loads what is beside it and nothing else, and has no script or style
+// in its text: its policy would refuse them.
+func TestThePageIsAloneAndWhole(t *testing.T) {
+	w := newWorld(t)
+	page := w.ask("GET /").wants(http.StatusOK, "")
+	if bare := w.ask("GET "); bare.Body != page.Body {
+		t.Error("without its slash it is another")
+	}
+	if strings.Contains(page.Body, "style=") || strings.Contains(page.Body, "<style") || regexp.MustCompile(`\son\w+=|<script>|javascript:`).MatchString(page.Body) {
+		t.Error("there is a script or a style in the page's text")
+	}
+	names := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page.Body, -1) {
+		names[m[1]] = true
+	}
+	media := map[string]string{
+		"assets/page.css": "text/css; charset=utf-8", "assets/page.js": "text/javascript; charset=utf-8", "assets/icon.svg": "image/svg+xml",
+	}
+	for name := range names {
+		got := w.ask("GET /"+name).wants(http.StatusOK, "")
+		if got.Headers["Content-Type"] != media[name] {
+			t.Errorf("%s is %s", name, got.Headers["Content-Type"])
+		}
+		for _, address := range regexp.MustCompile(`(?:https?:)?//[a-z][^\s"']*`).FindAllString(got.Body, -1) {
+			if address != "http://www.w3.org/2000/svg" { // a name that nobody loads
+				t.Errorf("%s names %s", name, address)
+			}
+		}
+	}
+	if len(names) != len(media) {
+		t.Errorf("it loads %v", names)
+	}
+	for _, part := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "form-action 'none'", "base-uri 'none'"} {
+		if policy := page.Headers["Content-Security-Policy"]; !strings.Contains(policy, part) || strings.Contains(policy, "unsafe") || strings.Contains(policy, "*") {
+			t.Errorf("the policy %q lacks %s", policy, part)
+		}
+	}
+	if w.log.Len() > 0 {
+		t.Errorf("it is logged: %s", w.log.String())
+	}
+	if n := len(w.store.Counts()) + len(w.ledger.Counts()); n > 0 {
+		t.Error("the page itself makes requests")
+	}
+}
+
+func TestTheJobsHaveWhatCanBeDoneAboutThem(t *testing.T) {
+	w := newWorld(t)
+	w.hold("a", 25)
+	w.start("b")
+	w.must(w.ledger.SetPaused(context.Background(), "c", true))
+	html := w.look("GET /jobs").wants(http.StatusOK, "").Body
+	rows := strings.Split(html, "<tr")[2:]
+	for i, want := range []struct {
+		name, acts string
+		texts      []string
+	}{
+		{"a", "approve-deletes?deletes=25 run-now pause", []string{"held", "Run 1 holds 25 deletes", "replication:a", "Approve 25 deletes", "delete 25 objects at the destination?"}},
+		{"b", "kill pause", []string{"running", `data-active="b"`, "<progress", "waits for its first worker"}},
+		{"c", "resume", []string{"paused"}},
+		{"d", "pause", []string{"disabled"}},
+		{"e", "run-now pause", []string{"never run", "the first begins by itself"}},
+	} {
+		var acts []string
+		for _, m := range regexp.MustCompile(`data-act="([^"]*)" data-rule="`+want.name+`"`).FindAllStringSubmatch(rows[i], -1) {
+			acts = append(acts, m[1])
+		}
+		if got := strings.Join(acts, " "); got != want.acts {
+			t.Errorf("%s can be asked to %s, want %s", want.name, got, want.acts)
+		}
+		for _, text := range want.texts {
+			if !strings.Contains(rows[i], text) {
+				t.Errorf("%s does not say %q: %s", want.name, text, rows[i])
+			}
+		}
+		if asks := strings.Count(rows[i], "data-ask="); asks != len(acts)-strings.Count(want.acts, "run-now")-strings.Count(want.acts, "resume") {
+			t.Errorf("%s asks before %d of %s", want.name, asks, want.acts)
+		}
+	}
+	if strings.Contains(html, "POST") {
+		t.Error("it speaks of the API")
+	}
+}
+
+// A look at the page costs a batch, a query of one item for each rule, and one
+// more for each that is under way.
+func TestALookAtTheJobsIsCheap(t *testing.T) {
+	w := newWorld(t)
+	w.start("b")
+	before := w.store.Counts()
+	w.look("GET /jobs").wants(http.StatusOK, "")
+	got := map[string]int{}
+	for op, n := range w.store.Counts() {
+		if n -= before[op]; n > 0 {
+			got[op] = n
+		}
+	}
+	if want := map[string]int{"runs.jobs": 1, "runs.list": len(rules), "runs.shards": 1}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestWhatThePageShows(t *testing.T) {
+	failed := func(w *world) {
+		w.must(w.ledger.Fail(context.Background(), object.Failure{
+			Rule: "a", Source: object.Ref{Bucket: from, Key: "a/<b>"}, OccurredAt: w.clock(), RetryAt: w.clock().Add(time.Hour),
+			Code: "AccessDenied", Message: "no & never", Advice: "Allow it.",
+		}))
+	}
+	for situation, test := range map[string]struct {
+		before func(*world)
+		ask    string
+		want   []string
+	}{
+		"no rules":    {func(w *world) { w.catalog(func(c *rule.Catalog) { c.Rules = nil }) }, "GET /jobs", []string{"No rules are deployed."}},
+		"no runs":     {nil, "GET /jobs/a/runs", []string{"No run is on record."}},
+		"no failures": {nil, "GET /jobs/a/failures", []string{"Nothing failed"}},
+		"runs": {func(w *world) { w.hold("a", 25) }, "GET /jobs/a/runs",
+			[]string{"Run 1", "deletes held", "25 deletes held", "<code>a/gone.txt</code>", `<code>&#34;a/\xff&#34;</code>`}},
+		"a run that failed some": {func(w *world) {
+			w.start("a")
+			w.finish("a", run.Totals{Scanned: 12000, Copied: 11990, Bytes: 5e9, Errors: 3, Skipped: map[string]int64{"in_sync": 7}})
+		}, "GET /jobs/a/runs", []string{"completed with errors", "12\u2009000", "5.0 GB", `<dd class="bad">3`, "in sync"}},
+		"older runs": {func(w *world) {
+			for range 21 {
+				w.start("a")
+				w.finish("a", run.Totals{})
+			}
+		}, "GET /jobs/a/runs", []string{`data-more="`, "Older runs"}},
+		"failures": {failed, "GET /jobs/a/failures", []string{"a/&lt;b&gt;", "AccessDenied", "no &amp; never", "Allow it.", "1 attempt;", "in 60 min"}},
+		"a plan": {func(w *world) {
+			w.put(from, "a/new", "hello")
+		}, "POST /jobs/a/plan", []string{"A run now would scan 1 key", "a/new", "missing, 5 B", "Nothing was changed."}},
+		"an object":                  {func(w *world) { w.put(from, "a/x", "hello") }, "GET /objects?bucket=from&key=a/x", []string{"PENDING", "as source; next: copy", "aws/to/a/x"}},
+		"an object that failed":      {func(w *world) { w.put(from, "a/<b>", "hello"); failed(w) }, "GET /objects?bucket=from&key=a/%3Cb%3E", []string{"FAILED", "AccessDenied", "Allow it.", "in 60 min"}},
+		"an object of nobody's rule": {nil, "GET /objects?bucket=from&key=x", []string{"No rule concerns this object."}},
+	} {
+		t.Run(situation, func(t *testing.T) {
+			w := newWorld(t)
+			if test.before != nil {
+				test.before(w)
+			}
+			got := w.look(test.ask).wants(http.StatusOK, "")
+			if got.Headers["Content-Type"] != "text/html; charset=utf-8" || got.Headers["Content-Security-Policy"] == "" {
+				t.Errorf("it is %v", got.Headers)
+			}
+			for _, text := range test.want {
+				if !strings.Contains(got.Body, text) {
+					t.Errorf("it does not say %q: %s", text, got.Body)
+				}
+			}
+		})
+	}
+}
+
+// Only the page's own script gets fragments: a browser that opens a route, curl
+// and errors get the API's JSON.
+func TestWhoGetsJSON(t *testing.T) {
+	w := newWorld(t)
+	for _, accept := range []string{"", "*/*", "text/html", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "application/json"} {
+		if got := w.with("GET /jobs", "", "Accept: "+accept); got.Headers["Content-Type"] != "application/json" {
+			t.Errorf("Accept: %s gets %s", accept, got.Headers["Content-Type"])
+		}
+	}
+	w.look("GET /jobs/x/runs").wants(http.StatusNotFound, "JobNotFound")
+	w.look("GET /jobs/a/runs?limit=x").wants(http.StatusBadRequest, "InvalidRequest")
+	w.store.Hook = failHook(storetest.FailBefore, "runs.jobs")
+	w.look("GET /jobs").wants(http.StatusServiceUnavailable, "Unavailable")
+}
