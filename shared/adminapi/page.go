@@ -88,6 +88,9 @@ func (j jobRow) Sentence() string { return strings.TrimSuffix(j.sentence, ".") +
 func (j jobRow) Held() int64      { return j.held }
 func (j jobRow) Active() bool     { return j.StatusRaw != nil && j.StatusRaw.Active() }
 
+// Overdue: the run would have begun, and does at the schedule's next tick.
+func (j jobRow) Overdue(now time.Time) bool { return j.NextDueAt != nil && !j.NextDueAt.After(now) }
+
 // ToldError: the sentence says what LastError does.
 func (j jobRow) ToldError() bool { return j.Status == statusFailing }
 

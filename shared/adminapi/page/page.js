@@ -31,8 +31,13 @@ function tell(id, text) {
   $(id).hidden = !text;
 }
 
-// put replaces what a box shows, unless it is the same, and keeps the focus
-// and what is open.
+// mark says that a button is at work. One that is disabled would lose the focus.
+function mark(button) {
+  button?.setAttribute("aria-disabled", String(busy.has(button.id)));
+}
+
+// put replaces what a box shows, unless it is the same, and keeps what is open,
+// and the focus: where its button is gone, on the name of the same rule.
 function put(box, html) {
   if (last.get(box) === html) return;
   last.set(box, html);
@@ -40,8 +45,8 @@ function put(box, html) {
   const open = [...box.querySelectorAll("details")].map((d) => d.open);
   box.replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
   box.querySelectorAll("details").forEach((d, i) => { d.open = Boolean(open[i]); });
-  for (const button of box.querySelectorAll("[data-act]")) button.disabled = busy.has(button.id);
-  if (at) ($(at) ?? box.querySelector("button"))?.focus();
+  box.querySelectorAll("[data-act]").forEach(mark);
+  if (at) ($(at) ?? $(at.replace(/^[^:]*/, "open")))?.focus();
 }
 
 const wait = (text) => `<p class="loading">${text}</p>`;
@@ -98,6 +103,7 @@ function show() {
   tell("drawer-wrong", "");
   put($("detail"), wait(tab === "plan" ? "Comparing both sides, which takes up to 20 s…" : "Loading…"));
   if (!$("drawer").open) $("drawer").showModal();
+  document.querySelector("nav [aria-current]").focus({preventScroll: true});
   load();
 }
 
@@ -110,27 +116,32 @@ function agreed(text, yes) {
   return new Promise((done) => $("ask").addEventListener("close", () => done($("ask").returnValue === "yes"), {once: true}));
 }
 
+// said tells what came of what somebody did last.
+function said(text, look = "said") {
+  $("said").className = look;
+  tell("said", text);
+}
+
 // act does to a rule what its button says.
 async function act(button) {
   const {id, dataset: {act, rule, ask: text, yes}, textContent: name} = button;
-  if (busy.has(id) || (text && !(await agreed(text, yes)))) return;
+  if (busy.has(id)) return;
+  const go = !text || await agreed(text, yes);
+  ($(id) ?? $("open:" + rule))?.focus();
+  if (!go) return;
   busy.add(id);
-  const now = $(id);
-  if (now) now.disabled = true;
-  tell("wrong", "");
-  tell("said", `${rule}: ${name}…`);
+  mark($(id));
+  said(`${rule}: ${name}…`);
+  clearTimeout(timer);
   timer = setTimeout(refresh, 500); // a run may take its time, and shows meanwhile
   try {
     await ask(path(rule, act), "POST");
-    tell("said", `${rule}: ${name}: done`);
+    said(`${rule}: ${name}: done`);
   } catch (wrong) {
-    tell("said", "");
-    await refresh();
-    tell("wrong", `${rule}: ${wrong.message}`);
-    return;
+    said(`${rule}: ${wrong.message}`, "alert");
   } finally {
     busy.delete(id);
-    if ($(id)) $(id).disabled = false;
+    mark($(id));
   }
   refresh();
 }
@@ -140,9 +151,9 @@ document.addEventListener("click", (event) => {
   if (!button) return;
   const {open, tab, act: what, more} = button.dataset;
   if (what) act(button);
-  else if (open) location.hash = encodeURIComponent(open);
+  else if (open) location.hash = open.split("/").map(encodeURIComponent).join("/");
   else if (tab) location.replace("#" + encodeURIComponent(shown.rule) + "/" + tab);
-  else if (more) { button.disabled = true; load(more); }
+  else if (more) load(more);
   else if (button.id === "close") $("drawer").close();
   else if (button.id === "no" || button.id === "yes") $("ask").close(button.id);
 });
