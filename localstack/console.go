@@ -74,7 +74,7 @@ func (c console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Frame-Options", "DENY")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
-	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("Referrer-Policy", "same-origin") // with no-referrer the Origin can be null
 	w.Header().Set("Cache-Control", "no-store")
 	if status, why := c.refuse(r); status != 0 {
 		problem(w, status, why)

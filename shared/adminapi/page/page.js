@@ -6,7 +6,7 @@
 const $ = (id) => document.getElementById(id);
 const quick = 2000, slow = 30000; // ms between two looks while something runs, and else
 const last = new Map(); // what each box shows
-let timer, asked = 0, busy = new Set(), shown = {rule: "", tab: ""};
+let timer, forget, asked = 0, busy = new Set(), shown = {rule: "", tab: ""};
 
 // ask sends a request, and answers its text. An answer that says no is an error
 // with the message of the API, or of API Gateway.
@@ -120,6 +120,8 @@ function agreed(text, yes) {
 function said(text, look = "said") {
   $("said").className = look;
   tell("said", text);
+  clearTimeout(forget);
+  if (look === "said") forget = setTimeout(tell, 15000, "said", ""); // a refusal stays
 }
 
 // act does to a rule what its button says.
