@@ -25,7 +25,7 @@ import (
 
 // patience bounds every wait. What is waited for takes a second or two, a tick a
 // minute; on a busy machine more.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // at is where an object is.
 type at struct{ bucket, key string }
