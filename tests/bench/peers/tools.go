@@ -2,6 +2,7 @@ package main
 
 import (
 	"debug/buildinfo"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -17,9 +18,15 @@ type tool struct {
 }
 
 var (
-	// As many objects at a time as s5cmd has workers.
+	// As many objects at a time as s5cmd has workers. What a run does not know
+	// of the keys, because it is the first, it finds out on the way.
 	ours = tool{"reconcile", "reconcile", func(endpoint, from, to string) []string {
-		return []string{"--endpoint", endpoint, "--source", from, "--destination", to, "--shards", "8", "--objects", "256", "--json"}
+		return reconcile(endpoint, from, to, 8)
+	}}
+	// Listings wait for the processor of a server this near: more ranges at a
+	// time are only more work for it.
+	oursAlone = tool{"reconcile, one shard", "reconcile", func(endpoint, from, to string) []string {
+		return reconcile(endpoint, from, to, 1)
 	}}
 	// It does not look at the destination at all. Nothing copies faster; 256
 	// workers are its default.
@@ -41,6 +48,10 @@ var (
 		return []string{"mirror", "--quiet", "bench/" + from, "bench/" + to}
 	}}
 )
+
+func reconcile(endpoint, from, to string, shards int) []string {
+	return []string{"--endpoint", endpoint, "--source", from, "--destination", to, "--shards", fmt.Sprint(shards), "--objects", "256", "--json"}
+}
 
 // rclone compares checksums, which listings tell. By times it would look at each
 // object, for the one that it keeps in the metadata. It is not to look at what
