@@ -5,10 +5,13 @@ const (
 	// piece has a page more on each side than its keys fill, so that smaller
 	// ones would cost noticeably more requests.
 	large = 20_000
-	// most pieces of one cut. More would be more writes at once than the one
-	// partition takes that a rule's runs are in, and long to find; Lambda adds
-	// workers no faster than these share again.
-	most = 99
+	// most pieces of one cut that has to look for them, and crowd of workers
+	// that are had in mind at a time: a thousand could otherwise make more
+	// shards at once than can be written to the one partition that a rule's
+	// runs are in. Lambda adds workers no faster than pieces are cut again; see
+	// make simulate.
+	most  = 16
+	crowd = 200
 )
 
 // Pieces is into how many pieces a run is cut at its beginning that expects so
@@ -18,7 +21,7 @@ func Pieces(expected, workers int64) int {
 	if expected == 0 {
 		return int(min(workers, most))
 	}
-	return int(max(1, min(workers, most, expected/large)))
+	return int(max(1, min(workers, crowd, expected/large)))
 }
 
 // Shares is into how many pieces a shard cuts what is left of it, to keep the
@@ -28,10 +31,10 @@ func Pieces(expected, workers int64) int {
 //
 // The fewer workers are idle for each shard, the more must have been walked: it
 // is the largest shards that share, and not all at the moment when a worker has
-// nothing to do. They cut as often as there are idle workers for each.
+// nothing to do. They cut themselves for as many as are idle for each.
 func Shares(walked, open, workers int64) int {
 	open = max(1, open)
-	idle := workers - open
+	idle := min(workers-open, crowd)
 	if idle <= 0 || walked < large || walked/large < open/idle {
 		return 1
 	}

@@ -29,13 +29,13 @@ func TestPieces(t *testing.T) {
 		expected, workers int64
 		want              int
 	}{
-		"nobody knows how many keys":     {0, 16, 16},
-		"more workers than a cut serves": {0, 1000, 99},
-		"few keys":                       {19_999, 16, 1},
-		"keys for some of the workers":   {100_000, 16, 5},
-		"keys for all of them":           {1_000_000_000, 16, 16},
-		"keys for all of very many":      {1_000_000_000, 1000, 99},
-		"one worker":                     {1_000_000_000, 1, 1},
+		"nobody knows how many keys":   {0, 10, 10},
+		"nor where among many workers": {0, 1000, 16},
+		"few keys":                     {19_999, 16, 1},
+		"keys for some of the workers": {100_000, 16, 5},
+		"keys for all of them":         {1_000_000_000, 100, 100},
+		"keys for all of very many":    {1_000_000_000, 1000, 200},
+		"one worker":                   {1_000_000_000, 1, 1},
 	} {
 		if got := keyspace.Pieces(c.expected, c.workers); got != c.want {
 			t.Errorf("%s: %d, want %d", situation, got, c.want)
@@ -49,7 +49,7 @@ func TestShares(t *testing.T) {
 		want                  int
 	}{
 		"alone, and not large yet":            {19_999, 1, 100, 1},
-		"alone, and large":                    {20_000, 1, 100, 99},
+		"alone, and large":                    {20_000, 1, 100, 16},
 		"one worker":                          {1_000_000, 1, 1, 1},
 		"two":                                 {1_000_000, 1, 2, 2},
 		"every worker has a shard":            {1_000_000, 100, 100, 1},
@@ -58,6 +58,8 @@ func TestShares(t *testing.T) {
 		"a few more":                          {20_000, 34, 100, 3},
 		"one of a hundred idle":               {200_000, 99, 100, 1},
 		"one of a hundred, for a large shard": {1_980_000, 99, 100, 2},
+		"most of very many idle":              {20_000, 100, 1000, 3},
+		"a few of very many idle":             {20_000, 900, 1000, 1},
 		"a count that is behind":              {20_000, 0, 2, 2},
 	} {
 		if got := keyspace.Shares(c.walked, c.open, c.workers); got != c.want {

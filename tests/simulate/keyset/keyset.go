@@ -203,6 +203,7 @@ func hot(n int, keys func(n int) Set) Set {
 	return concat(sets...)
 }
 
+// powers of ten.
 var powers = func() (list [19]int) {
 	p := 1
 	for i := range list {
@@ -212,7 +213,11 @@ var powers = func() (list [19]int) {
 	return list
 }()
 
+// padded are the numbers from 0, with so many digits, or more if they need more.
 func padded(n, digits int) Set {
+	for digits < len(powers)-1 && powers[digits] < n {
+		digits++
+	}
 	return Set{n, func(dst []byte, i int) []byte {
 		for p := 1; p < digits; p++ {
 			if i < powers[digits-p] {
