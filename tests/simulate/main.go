@@ -148,14 +148,14 @@ func table(w io.Writer, pairs [][2]result) {
 			fmt.Fprintln(w)
 		}
 		r, second := p[0], p[1]
-		limit := "below the limit"
-		if most := max(r.Writes, second.Writes); most > writeRate {
+		writes, limit := max(r.Writes, second.Writes), "below the limit"
+		if writes > writeRate {
 			limit = "OVER THE LIMIT"
 		}
 		fmt.Fprintf(w, "%-20s%8s%10s%7.0f%%%10s%7.0f%% | %8.2f%8.2f%8.2f%8.4f%9.4f | %8s%9.1f%9.1f | %8.0f %s\n",
 			r.Family, grouped(int(r.Workers)), clock(r.Seconds), 100*r.Busy, clock(second.Seconds), 100*second.Busy,
 			r.USD.Total, r.USD.List, r.USD.Lambda, r.USD.SQS, r.USD.DynamoDB,
-			grouped(r.Shards), r.Longest, r.Largest, r.Writes, limit)
+			grouped(r.Shards), r.Longest, r.Largest, writes, limit)
 	}
 }
 
