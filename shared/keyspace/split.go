@@ -9,10 +9,12 @@ type Peek func(ctx context.Context, after string) (keys []string, more bool, err
 
 // Split cuts r into at most n pieces of about as many keys each, and into fewer
 // where there are not enough keys for them. The pieces are in order, follow on
-// one another, and cover r. It peeks up to 5n+3 times, some of them at the
-// same time, and does not see most of the keys: what it answers is a good guess
-// where the keys have some order that goes on from page to page, and a bad one
-// where the names of folders say nothing of what is in them.
+// one another, and cover r.
+//
+// It peeks up to 5n+3 times, and 2n+27 for more than 8 pieces, up to 16 at the
+// same time. It does not see most of the keys: what it answers is a good guess
+// where they have an order that goes on from page to page, and a bad one where
+// the names of folders say nothing of what is in them.
 func Split(ctx context.Context, r Range, n int, peek Peek) ([]Range, error) {
 	if n < 2 || r.Empty() {
 		return []Range{r}, nil
