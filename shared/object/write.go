@@ -20,6 +20,13 @@ type Copy struct {
 	Tags bool
 	// What the rule overrides; empty leaves the destination's default.
 	StorageClass, SSE, KMSKey string
+	// BucketKey makes one request to KMS serve many objects. Only for the SSE
+	// mode aws:kms.
+	BucketKey bool
+	// ObjectLock gives the replica the source's retention, unless that is over,
+	// and its legal hold; WebsiteRedirect its redirect. Either takes a look at
+	// the source.
+	ObjectLock, WebsiteRedirect bool
 	// OwnerOverride gives the destination bucket's owner full control.
 	OwnerOverride bool
 }
@@ -28,6 +35,9 @@ type Copy struct {
 type Copied struct {
 	Dest            Dest
 	SourceVersionID string // empty where the source bucket has no versions
+	// Lost names what of the source, and of what the rule says, the replica
+	// could not be given: metadata, tags, object_lock, ...
+	Lost []string
 }
 
 // Failure is an object that could not be replicated, as the API lists it. One

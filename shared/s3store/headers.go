@@ -15,11 +15,15 @@ import (
 // and the slash is percent-encoded here; url.PathEscape would leave a plus
 // sign alone, which S3 reads as a space.
 func copySource(from object.Ref) string {
+	return from.Bucket.Name + "/" + percentEncoded(from.Key, "/")
+}
+
+// percentEncoded is s with everything encoded but unreserved characters and
+// those of plain.
+func percentEncoded(s, plain string) string {
 	var b strings.Builder
-	b.WriteString(from.Bucket.Name)
-	b.WriteByte('/')
-	for i := range len(from.Key) {
-		if c := from.Key[i]; unreserved(c) || c == '/' {
+	for i := range len(s) {
+		if c := s[i]; unreserved(c) || strings.IndexByte(plain, c) >= 0 {
 			b.WriteByte(c)
 		} else {
 			const hex = "0123456789ABCDEF"
@@ -48,22 +52,9 @@ func restored(header string) bool {
 
 // checksum is a checksum of the whole object, empty where the answer has none.
 func checksum(out *s3.HeadObjectOutput) string {
-	if out.ChecksumType != types.ChecksumTypeFullObject {
+	algorithm, kind, value := checksumOf(out)
+	if value == "" || kind != types.ChecksumTypeFullObject {
 		return ""
 	}
-	for _, c := range []struct {
-		algorithm types.ChecksumAlgorithm
-		value     *string
-	}{
-		{types.ChecksumAlgorithmCrc64nvme, out.ChecksumCRC64NVME},
-		{types.ChecksumAlgorithmSha256, out.ChecksumSHA256},
-		{types.ChecksumAlgorithmSha1, out.ChecksumSHA1},
-		{types.ChecksumAlgorithmCrc32c, out.ChecksumCRC32C},
-		{types.ChecksumAlgorithmCrc32, out.ChecksumCRC32},
-	} {
-		if c.value != nil {
-			return string(c.algorithm) + ":" + *c.value
-		}
-	}
-	return ""
+	return string(algorithm) + ":" + value
 }

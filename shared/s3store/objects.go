@@ -108,15 +108,30 @@ func (s *Store) copy(ctx context.Context, c object.Copy) (object.Copied, error) 
 	if from.backend.Endpoint != to.backend.Endpoint {
 		return object.Copied{}, refusal("CrossBackendCopy", "source and destination have no endpoint in common, and streaming is not supported yet")
 	}
+	var look source
+	if needsSource(c) {
+		untagged := c
+		untagged.Tags = false // the server copies them
+		if look, err = from.source(ctx, untagged, ""); err != nil {
+			return object.Copied{}, err
+		}
+	}
+	request := copyInput(c, look, s.options.Now(), !to.emulated.Copy)
+	if to.backend.Endpoint == "" {
+		// Left out, these would be copied, which takes rights that nobody has
+		// been given; and not every other server knows the header.
+		request.AnnotationDirective = types.AnnotationDirectiveExclude
+	}
 	var copied object.Copied
 	if to.emulated.Copy {
-		copied, err = to.copyLooking(ctx, c)
+		copied, err = to.copyLooking(ctx, c, request)
 	} else {
-		copied, err = to.copyOnce(ctx, copyInput(c, true))
+		copied, err = to.copyOnce(ctx, request)
 	}
 	if err != nil {
 		return object.Copied{}, from.explain(ctx, c.From, err)
 	}
+	copied.Lost = look.lost()
 	return copied, nil
 }
 
@@ -138,7 +153,7 @@ func (e endpoint) explain(ctx context.Context, source object.Ref, err error) err
 // copyLooking copies to an endpoint that ignores conditions on the destination.
 // The look afterwards finds whoever wrote in between or just after: the caller
 // must not record a replica that is not there.
-func (e endpoint) copyLooking(ctx context.Context, c object.Copy) (object.Copied, error) {
+func (e endpoint) copyLooking(ctx context.Context, c object.Copy, request *s3.CopyObjectInput) (object.Copied, error) {
 	before, err := e.look(ctx, c.To)
 	if err != nil {
 		return object.Copied{}, err
@@ -146,7 +161,7 @@ func (e endpoint) copyLooking(ctx context.Context, c object.Copy) (object.Copied
 	if !holds(before, c.DestETag) {
 		return object.Copied{}, broken("the destination is not as it was looked at")
 	}
-	copied, err := e.copyOnce(ctx, copyInput(c, false))
+	copied, err := e.copyOnce(ctx, request)
 	if err != nil {
 		return object.Copied{}, err
 	}
@@ -177,8 +192,8 @@ func (e endpoint) copyOnce(ctx context.Context, in *s3.CopyObjectInput) (object.
 }
 
 // copyInput is the request for c, with the conditions on the destination or
-// without.
-func copyInput(c object.Copy, conditions bool) *s3.CopyObjectInput {
+// without. from is the source where c needs it.
+func copyInput(c object.Copy, from source, now time.Time, conditions bool) *s3.CopyObjectInput {
 	in := &s3.CopyObjectInput{
 		Bucket:            aws.String(c.To.Bucket.Name),
 		Key:               aws.String(c.To.Key),
@@ -186,7 +201,6 @@ func copyInput(c object.Copy, conditions bool) *s3.CopyObjectInput {
 		CopySourceIfMatch: aws.String(quoted(c.SourceETag)),
 		MetadataDirective: types.MetadataDirectiveCopy,
 		TaggingDirective:  types.TaggingDirectiveCopy,
-		StorageClass:      types.StorageClass(c.StorageClass),
 	}
 	if !c.Tags {
 		in.TaggingDirective = types.TaggingDirectiveReplace // by none
@@ -198,18 +212,7 @@ func copyInput(c object.Copy, conditions bool) *s3.CopyObjectInput {
 	default:
 		in.IfMatch = aws.String(quoted(c.DestETag))
 	}
-	if c.SSE != "" {
-		in.ServerSideEncryption = types.ServerSideEncryption(c.SSE)
-	}
-	if c.KMSKey != "" {
-		in.SSEKMSKeyId = aws.String(c.KMSKey)
-	}
-	if in.ServerSideEncryption == types.ServerSideEncryptionAwsKms {
-		in.BucketKeyEnabled = aws.Bool(true) // one KMS request per bucket and while, not per object
-	}
-	if c.OwnerOverride {
-		in.ACL = types.ObjectCannedACLBucketOwnerFullControl
-	}
+	from.toCopy(in, c, now)
 	return in
 }
 

@@ -2,6 +2,8 @@ package s3store_test
 
 import (
 	"net/http"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -48,7 +50,7 @@ func TestACopyIsOneRequestThatSaysEverything(t *testing.T) {
 			},
 		},
 		"with all that a rule overrides": {
-			object.Copy{StorageClass: "STANDARD_IA", SSE: "aws:kms", KMSKey: "alias/k", OwnerOverride: true},
+			object.Copy{StorageClass: "STANDARD_IA", SSE: "aws:kms", KMSKey: "alias/k", BucketKey: true, OwnerOverride: true},
 			map[string]string{
 				"x-amz-storage-class":                             "STANDARD_IA",
 				"x-amz-server-side-encryption":                    "aws:kms",
@@ -68,7 +70,7 @@ func TestACopyIsOneRequestThatSaysEverything(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := object.Copied{Dest: object.Dest{ETag: "new", LastModified: noted, VersionID: "v2"}, SourceVersionID: "v1"}
-			if copied != want {
+			if !reflect.DeepEqual(copied, want) {
 				t.Errorf("copied %+v, want %+v", copied, want)
 			}
 			s.wantSent("PUT /b/b")
@@ -77,6 +79,53 @@ func TestACopyIsOneRequestThatSaysEverything(t *testing.T) {
 					t.Errorf("%s: %q, want %q", header, got, value)
 				}
 			}
+		})
+	}
+}
+
+func TestWhatOnlyALookTellsIsLookedAtFirst(t *testing.T) {
+	has := []string{
+		"x-amz-object-lock-mode", "GOVERNANCE", "x-amz-object-lock-retain-until-date", "2100-01-02T03:04:05Z",
+		"x-amz-object-lock-legal-hold", "ON", "x-amz-website-redirect-location", "/there", "x-amz-missing-meta", "1",
+	}
+	for name, c := range map[string]struct {
+		copy object.Copy
+		want map[string]string
+	}{
+		"the lock": {object.Copy{ObjectLock: true, Tags: true}, map[string]string{
+			"x-amz-object-lock-mode": "GOVERNANCE", "x-amz-object-lock-retain-until-date": "2100-01-02T03:04:05Z",
+			"x-amz-object-lock-legal-hold": "ON", "x-amz-website-redirect-location": "",
+		}},
+		"the redirect": {object.Copy{WebsiteRedirect: true}, map[string]string{
+			"x-amz-object-lock-mode": "", "x-amz-object-lock-legal-hold": "", "x-amz-website-redirect-location": "/there",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := script(t, found("old", has...), answer{status: 200, body: copyResult})
+			c.copy.From, c.copy.To, c.copy.SourceETag = fromA, toB, "old"
+			copied, err := s.store(native).Copy(t.Context(), c.copy)
+			if err != nil || !slices.Equal(copied.Lost, []string{"metadata"}) {
+				t.Fatalf("copied %+v, %v", copied, err)
+			}
+			s.wantSent("HEAD /b/a", "PUT /b/b")
+			if got := s.requests[0].Header.Get("If-Match"); got != `"old"` {
+				t.Errorf("the look's If-Match: %q", got)
+			}
+			for header, value := range c.want {
+				if got := s.requests[1].Header.Get(header); got != value {
+					t.Errorf("%s: %q, want %q", header, got, value)
+				}
+			}
+		})
+	}
+	for name, a := range map[string]answer{"it changed": {status: 412}, "it changed, unnoticed by the server": found("new"), "it is gone": {status: 404}} {
+		t.Run(name, func(t *testing.T) {
+			s := script(t, a)
+			_, err := s.store(native).Copy(t.Context(), object.Copy{From: fromA, To: toB, SourceETag: "old", ObjectLock: true})
+			if err == nil || object.ClassOf(err) != object.Premise {
+				t.Errorf("got %v", err)
+			}
+			s.wantSent("HEAD /b/a")
 		})
 	}
 }

@@ -42,6 +42,8 @@ type Options struct {
 	// Credentials resolves a backend's credentials_secret. Nil: a backend that
 	// has one answers the permanent error CredentialsSecretUnsupported.
 	Credentials func(secretARN string) aws.CredentialsProvider
+	// Now is the clock that tells whether a retention is over; nil: time.Now.
+	Now func() time.Time
 }
 
 // Store reads and writes objects on all backends. It is what the use cases call
@@ -57,6 +59,9 @@ type Store struct {
 // New makes a Store. No request is made before the first call. The HTTP client
 // of cfg is used, with a larger pool of connections where it is the SDK's own.
 func New(cfg aws.Config, o Options) *Store {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	cfg = cfg.Copy()
 	pool, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
 	if cfg.HTTPClient == nil {
