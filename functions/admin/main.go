@@ -47,6 +47,7 @@ func main() {
 		Runs:     run.New(items, queue.Tickets{Queue: queue.New(aws, env.ShardsQueueURL)}, time.Now),
 		Store:    items,
 		Failures: items,
+		Hours:    items,
 		Inspect: &inspect.Inspector{
 			Replicator: replicator,
 			Failures:   items,

@@ -61,6 +61,7 @@ func main() {
 			Runs:       runs,
 			Lister:     objects,
 			Failures:   items,
+			Hours:      items,
 			Metrics:    metrics,
 			Log:        log,
 			Now:        time.Now,

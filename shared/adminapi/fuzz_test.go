@@ -11,7 +11,7 @@ import (
 
 // Whatever is asked for, the answer is one of ours, and nothing goes wrong.
 func FuzzRequests(f *testing.F) {
-	for _, path := range []string{"/healthz", "/jobs", "/jobs/a", "/jobs/replication%3Aa/run-now", "/jobs/a/runs", "/jobs/b/failures",
+	for _, path := range []string{"/healthz", "/jobs", "/jobs/a", "/jobs/replication%3Aa/run-now", "/jobs/a/runs", "/jobs/b/failures", "/jobs/b/hours",
 		"/jobs/b/pause", "/jobs/c/resume", "/jobs/a/kill", "/jobs/e/approve-deletes", "/jobs/%zz", "/jobs/a%2Fb", "//"} {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodHead} {
 			f.Add(method, adminapi.Root+path, "limit=10", "")

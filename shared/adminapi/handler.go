@@ -26,6 +26,7 @@ type Handler struct {
 	Runs     *run.Runs
 	Store    Store
 	Failures Failures
+	Hours    Hours
 	Inspect  *inspect.Inspector
 	Log      *slog.Logger
 	Now      func() time.Time

@@ -39,3 +39,9 @@ type Store interface {
 type Failures interface {
 	Failures(ctx context.Context, rule string, limit int) ([]object.Failure, error)
 }
+
+// Hours lists what was counted for a rule in the hours from a time on, oldest
+// first, without those of nothing. It fails with an *object.Error.
+type Hours interface {
+	Hours(ctx context.Context, rule string, from time.Time) ([]object.Hour, error)
+}

@@ -81,6 +81,8 @@ func init() {
 		{method: http.MethodGet, path: "/jobs/{job}/failures", about: "What could not be replicated, newest first.",
 			params: []param{limitParam(maxFailures)},
 			serve:  (*Handler).failures, asks: true, answers: map[int]any{http.StatusOK: failuresBody{}}},
+		{method: http.MethodGet, path: "/jobs/{job}/hours", about: "What was done for a rule in each of the last 24 hours, approximately.",
+			serve: (*Handler).hours, asks: true, answers: map[int]any{http.StatusOK: hoursBody{}}},
 		{method: http.MethodPost, path: "/jobs/{job}/run-now", about: "Start a run, and wait up to 20 s for its end; 202: it goes on.",
 			params: []param{{name: "existing", about: "Look at every object, whatever a listing would prove.", schema: schema{"type": "boolean", "default": false}}},
 			serve:  (*Handler).runNow, answers: map[int]any{http.StatusOK: runBody{}, http.StatusAccepted: runBody{}}, refuses: conflicts},

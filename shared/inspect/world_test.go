@@ -153,7 +153,7 @@ func (w *world) run(name string) run.Run {
 	r, err := w.runs.Start(ctx, set.Rule(name), run.ByRunNow, false)
 	w.must(err)
 	worker := &reconcile.Worker{
-		Replicator: w.replicator(), Runs: w.runs, Lister: w.objects, Failures: w.ledger,
+		Replicator: w.replicator(), Runs: w.runs, Lister: w.objects, Failures: w.ledger, Hours: w.ledger,
 		Metrics: telemetry.NewMetrics("Test", io.Discard, w.now), Log: slog.New(slog.DiscardHandler), Now: w.now,
 		Workers: 1, Slots: make(chan struct{}, 1),
 	}

@@ -94,7 +94,7 @@ func TestWhatASweepCosts(t *testing.T) {
 			}
 			first, asked := sweep(w)
 			if first.Copied != n || asked["objects.copy"] != n || asked["ledger.put"] != n || asked["objects.head"] != 0 ||
-				asked["objects.list"] != 3+1 || asked["ledger.read"] > n/99+3 {
+				asked["objects.list"] != 3+1 || asked["ledger.read"] > n/99+3 || asked["ledger.count"] != 1 {
 				t.Errorf("to copy %d objects: %v, %+v", n, asked, first)
 			}
 			second, asked := sweep(w)
@@ -295,6 +295,54 @@ func TestTheRestIsPutBackBeforeTheDeadline(t *testing.T) {
 	}
 	if r := w.ended(r.ID); r.Copied != 40 {
 		t.Errorf("%+v", r)
+	}
+	hours, err := w.ledger.Hours(t.Context(), "a-b", time.Time{})
+	if err != nil || len(hours) != 1 || hours[0].Copied != 40 || hours[0].Bytes != 40 || hours[0].Lag.Count() != 0 {
+		t.Errorf("hours %+v, %v", hours, err)
+	}
+	if n := w.ledger.Counts()["ledger.count"]; n != 1 {
+		t.Errorf("counted %d times, want once by the attempt that did something", n)
+	}
+}
+
+// The hours of attempts that all lived add up to what the runs did; one that
+// cannot be counted changes nothing else.
+func TestHoursAddUpToWhatRunsDid(t *testing.T) {
+	w := calm(t, storetest.Traits{}, followDeletes, func(r *rule.Rule) { r.MaxDeletes.Percent = 100 })
+	for i := range 30 {
+		w.put(source, fmt.Sprintf("%02d", i), "xy")
+	}
+	first := w.sweep()
+	for i := range 10 {
+		w.remove(source, fmt.Sprintf("%02d", i))
+	}
+	w.fate = func(c storetest.Call) (storetest.Fault, error) {
+		if c.Op == "objects.copy" {
+			return storetest.FailBefore, &object.Error{Class: object.Permanent, Op: c.Op, Code: "AccessDenied", Err: errors.New("denied")}
+		}
+		return storetest.None, nil
+	}
+	w.put(source, "new", "z")
+	second := w.sweep()
+	w.fate = nil
+	hours, err := w.ledger.Hours(t.Context(), "a-b", time.Time{})
+	if err != nil || len(hours) != 1 {
+		t.Fatalf("hours %+v, %v", hours, err)
+	}
+	sum := first.Totals.Add(second.Totals)
+	if h := hours[0]; h.Copied != sum.Copied || h.Bytes != sum.Bytes || h.Deleted != sum.Deleted || h.Failed != sum.Errors ||
+		h.Copied != 30 || h.Deleted != 10 || h.Failed != 1 {
+		t.Errorf("hours %+v, runs %+v", h, sum)
+	}
+
+	w.fate = func(c storetest.Call) (storetest.Fault, error) {
+		if c.Op == "ledger.count" {
+			return storetest.FailBefore, errInjected
+		}
+		return storetest.None, nil
+	}
+	if r := w.sweep(); r.State != run.Succeeded || r.Copied != 1 {
+		t.Errorf("where nothing can be counted: %+v", r)
 	}
 }
 

@@ -54,6 +54,7 @@ type Worker struct {
 	Runs       *run.Runs
 	Lister     Lister
 	Failures   Failures
+	Hours      replicate.Hours
 	Metrics    *telemetry.Metrics
 	Log        *slog.Logger
 	Now        func() time.Time
@@ -98,7 +99,20 @@ func (w *Worker) Work(ctx context.Context, t run.Ticket, owner string) error {
 		_, err := w.Runs.End(ctx, a, shard)
 		return err
 	}
-	return w.walk(of, shard, rules, revision, a, log).run(ctx, t.Hop)
+	k := w.walk(of, shard, rules, revision, a, log)
+	defer k.tally(ctx, shard.Totals)
+	return k.run(ctx, t.Hop)
+}
+
+// tally counts what this attempt brought the shard on by.
+func (k *walk) tally(ctx context.Context, before run.Totals) {
+	k.mu.Lock()
+	now := k.shard.Totals
+	k.mu.Unlock()
+	replicate.Tally{k.rule.Name: {
+		Copied: now.Copied - before.Copied, Bytes: now.Bytes - before.Bytes,
+		Deleted: now.Deleted - before.Deleted, Failed: now.Errors - before.Errors,
+	}}.Write(ctx, k.Hours, k.Now(), k.log)
 }
 
 func (w *Worker) walk(of run.Run, shard run.Shard, rules *rule.Set, revision int64, a *rule.Active, log *slog.Logger) *walk {

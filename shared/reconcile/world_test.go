@@ -174,7 +174,7 @@ func (w *world) replicator() *replicate.Replicator {
 // worker is a new one, which lists pages of up to so many keys.
 func (w *world) worker(page int) *reconcile.Worker {
 	return &reconcile.Worker{
-		Replicator: w.replicator(), Runs: w.runs, Lister: pages{w.objects, page}, Failures: w.ledger,
+		Replicator: w.replicator(), Runs: w.runs, Lister: pages{w.objects, page}, Failures: w.ledger, Hours: w.ledger,
 		Metrics: telemetry.NewMetrics("Test", io.Discard, w.now), Log: w.log, Now: w.now,
 		Workers: 4, Slots: make(chan struct{}, 1),
 	}

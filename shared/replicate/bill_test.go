@@ -10,7 +10,7 @@ import (
 // by request; the rules are read once per function instance, not per object.
 func TestWhatItCosts(t *testing.T) {
 	const (
-		newObject = "map[ledger.put:1 ledger.read:1 objects.copy:1]"
+		newObject = "map[ledger.count:1 ledger.put:1 ledger.read:1 objects.copy:1]"
 		nothing   = "map[ledger.read:1]"
 	)
 	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
@@ -35,7 +35,7 @@ func TestWhatItCosts(t *testing.T) {
 	step("the same event once more", nothing, func() { s.queue.Send(body(again)) })
 	step("an overwrite", newObject, func() { s.put("a", "k", "2") })
 	step("a late event of an older write", nothing, func() { s.queue.Send(body(again)) })
-	step("ten new objects in one batch", "map[ledger.put:10 ledger.read:1 objects.copy:10]", func() {
+	step("ten new objects in one batch", "map[ledger.count:1 ledger.put:10 ledger.read:1 objects.copy:10]", func() {
 		for i := range 10 {
 			s.put("a", string(rune('A'+i)), "x")
 		}
@@ -59,7 +59,7 @@ func TestWhatAPairCosts(t *testing.T) {
 	for _, what := range []string{"a new object", "an overwrite"} {
 		s.put("a", "k", what)
 		s.invoke(s.queue.Receive(1)...)
-		if got, want := s.bill(), "map[ledger.put:2 ledger.read:1 objects.copy:1]"; got != want {
+		if got, want := s.bill(), "map[ledger.count:1 ledger.put:2 ledger.read:1 objects.copy:1]"; got != want {
 			t.Errorf("%s costs %s, want %s", what, got, want)
 		}
 		s.results()

@@ -63,13 +63,15 @@ type delivery struct {
 // again. The answer's list is never nil: some pollers take that for a failure.
 func (h *Handler) Handle(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error) {
 	deliveries := h.replicate(ctx, event.Messages(batch))
+	did := Tally{}
 	response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
 	for _, d := range deliveries {
-		if !h.settle(ctx, d) {
+		if !h.settle(ctx, d, did) {
 			response.BatchItemFailures = append(response.BatchItemFailures,
 				events.SQSBatchItemFailure{ItemIdentifier: d.ID})
 		}
 	}
+	did.Write(ctx, h.Ledger, h.Now(), h.Log)
 	if err := h.Metrics.Flush(); err != nil {
 		h.Log.ErrorContext(ctx, "metrics", "error", err)
 	}
@@ -131,9 +133,9 @@ func (h *Handler) tried(ctx context.Context, work []Work) (outcomes [][]Outcome,
 	return h.Replicator.Replicate(ctx, work)
 }
 
-// settle reports each outcome and brings the message to its end. It answers
-// false where the message is to be delivered again.
-func (h *Handler) settle(ctx context.Context, d *delivery) bool {
+// settle reports and counts each outcome and brings the message to its end. It
+// answers false where the message is to be delivered again.
+func (h *Handler) settle(ctx context.Context, d *delivery, did Tally) bool {
 	last := d.Received >= h.MaxReceives
 	switch {
 	case d.bad != nil:
@@ -158,6 +160,7 @@ func (h *Handler) settle(ctx context.Context, d *delivery) bool {
 			o.Latency = 0 // the message is younger than what happened
 		}
 		Report(ctx, h.Log, h.Metrics, o, slog.String("message", d.ID), slog.Int("received", d.Received))
+		did.add(o)
 		if d.retry && o.healthy() {
 			done = h.healed(ctx, d, o) && done
 		}

@@ -203,7 +203,7 @@ func TestARetryCostsALookAndOneMoreWrite(t *testing.T) {
 	s.metrics.Reset()
 	s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
 	s.run()
-	if got, want := s.bill(), "map[ledger.healed:1 ledger.put:1 ledger.read:2 objects.copy:1 objects.head:2]"; got != want {
+	if got, want := s.bill(), "map[ledger.count:1 ledger.healed:1 ledger.put:1 ledger.read:2 objects.copy:1 objects.head:2]"; got != want {
 		t.Errorf("requests %s, want %s", got, want)
 	}
 	if strings.Contains(s.metrics.String(), "ReplicationLatency") {

@@ -46,6 +46,8 @@ type Ledger interface {
 	// CountDeletes adds n to the deletes that events made for a rule in the
 	// hour that begins at hour, and answers the sum.
 	CountDeletes(ctx context.Context, rule string, hour time.Time, n int) (int64, error)
+	// CountHour adds what was done for a rule to the hour that it was done in.
+	CountHour(ctx context.Context, rule string, h object.Hour) error
 	// Fail records f and counts its attempts.
 	Fail(ctx context.Context, f object.Failure) error
 	// Healed removes what is recorded of a rule and a source, if anything is.

@@ -399,6 +399,8 @@ func (g gatedLedger) CountDeletes(context.Context, string, time.Time, int) (int6
 	return 1, nil
 }
 
+func (g gatedLedger) CountHour(context.Context, string, object.Hour) error { return nil }
+
 func (g gatedLedger) Fail(ctx context.Context, f object.Failure) error {
 	return g.k.w.ledger.Fail(ctx, f)
 }

@@ -10,8 +10,8 @@ import (
 
 // Call names one operation on a fake, before it takes effect.
 type Call struct {
-	// Op is "ledger.read", "ledger.put", "ledger.forget", "ledger.deletes", of
-	// failures "ledger.fail", "ledger.failure", "ledger.failures", "ledger.due",
+	// Op is "ledger.read", "ledger.put", "ledger.forget", "ledger.deletes",
+	// "ledger.count", "ledger.hours", of failures "ledger.fail", "ledger.failure", "ledger.failures", "ledger.due",
 	// "ledger.postpone", "ledger.healed", "ledger.heal" or "ledger.trim",
 	// "catalog.read", "catalog.deploy", "catalog.pause", "catalog.put",
 	// "catalog.remove", "queue.defer",

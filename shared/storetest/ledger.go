@@ -31,7 +31,8 @@ type Ledger struct {
 	items    map[object.Ref]object.Provenance
 	previous map[object.Ref]object.Provenance // Revision 0: there was none
 	failures map[failureKey]object.Failure
-	deletes  map[string]int64 // by rule and hour
+	deletes  map[string]int64       // by rule and hour
+	hours    map[string]object.Hour // the same
 	catalog  rule.Catalog
 	made     int64 // items so far, the forgotten ones too
 	counts   map[string]int
@@ -302,7 +303,7 @@ func (l *Ledger) CountDeletes(ctx context.Context, ruleName string, hour time.Ti
 		if l.deletes == nil {
 			l.deletes = map[string]int64{}
 		}
-		k := ruleName + " " + hour.UTC().Truncate(time.Hour).Format(time.RFC3339)
+		k := hourKey(ruleName, hour)
 		l.deletes[k] += int64(n)
 		sum = l.deletes[k]
 		return nil
@@ -311,6 +312,50 @@ func (l *Ledger) CountDeletes(ctx context.Context, ruleName string, hour time.Ti
 		return 0, err
 	}
 	return sum, nil
+}
+
+func hourKey(ruleName string, t time.Time) string {
+	return ruleName + " " + t.UTC().Truncate(time.Hour).Format(time.RFC3339)
+}
+
+// CountHour adds what was done to a rule's hour.
+func (l *Ledger) CountHour(ctx context.Context, ruleName string, h object.Hour) error {
+	return l.call(ctx, "ledger.count", object.Ref{}, func() error {
+		if l.hours == nil {
+			l.hours = map[string]object.Hour{}
+		}
+		k := hourKey(ruleName, h.Begin)
+		sum := l.hours[k]
+		sum.Begin = h.Begin.UTC().Truncate(time.Hour)
+		sum.Copied += h.Copied
+		sum.Bytes += h.Bytes
+		sum.Deleted += h.Deleted
+		sum.Failed += h.Failed
+		sum.Lag.Sum += h.Lag.Sum.Truncate(time.Millisecond)
+		for i, n := range h.Lag.Within {
+			sum.Lag.Within[i] += n
+		}
+		l.hours[k] = sum
+		return nil
+	})
+}
+
+// Hours lists a rule's hours that begin at from or later, oldest first.
+func (l *Ledger) Hours(ctx context.Context, ruleName string, from time.Time) ([]object.Hour, error) {
+	var found []object.Hour
+	err := l.call(ctx, "ledger.hours", object.Ref{}, func() error {
+		for k, h := range l.hours {
+			if strings.HasPrefix(k, ruleName+" ") && k >= hourKey(ruleName, from) && h.Counted() {
+				found = append(found, h)
+			}
+		}
+		slices.SortFunc(found, func(a, b object.Hour) int { return a.Begin.Compare(b.Begin) })
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // Catalog answers the rules.
@@ -493,6 +538,9 @@ func (l *Ledger) Fingerprint() string {
 	}
 	for k, n := range l.deletes {
 		lines = append(lines, fmt.Sprintf("deletes %s %d", k, n))
+	}
+	for k, h := range l.hours {
+		lines = append(lines, fmt.Sprintf("hour %s %+v", k, h))
 	}
 	slices.Sort(lines)
 	return fmt.Sprintf("catalog %d\n%s", l.catalog.Revision, strings.Join(lines, "\n"))

@@ -291,3 +291,64 @@ func deletesAddUp(t *testing.T, f LedgerFixture) {
 		t.Errorf("%d counted at the same time, want %d", got, 2*racers)
 	}
 }
+
+// Hours add up beside the deletes, which the limit is measured by and which are
+// no hour to be listed.
+func hoursAddUp(t *testing.T, f LedgerFixture) {
+	wantHours := func(ruleName string, from time.Time, want ...object.Hour) {
+		t.Helper()
+		got, err := f.Ledger.Hours(t.Context(), ruleName, from)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("hours of %s: %+v, %v\nwant %+v", ruleName, got, err, want)
+		}
+	}
+	count := func(ruleName string, h object.Hour) {
+		t.Helper()
+		if err := f.Ledger.CountHour(t.Context(), ruleName, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := object.Hour{Begin: day, Copied: 1, Bytes: 2, Deleted: 3, Failed: 4}
+	for class := range all.Lag.Within {
+		all.Lag.Within[class] = int64(class + 1)
+	}
+	all.Lag.Sum = 90 * time.Minute
+	wantHours("mirror", day)
+	count("mirror", all)
+	wantHours("mirror", day, all)
+
+	if _, err := f.Ledger.CountDeletes(t.Context(), "mirror", day, 7); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Ledger.CountDeletes(t.Context(), "mirror", day.Add(time.Hour), 7); err != nil {
+		t.Fatal(err)
+	}
+	late := object.Hour{Begin: day.Add(59*time.Minute + 59*time.Second).In(time.FixedZone("elsewhere", 5*3600+1800)), Copied: 10}
+	late.Lag.Observe(1500 * time.Millisecond)
+	count("mirror", late)
+	all.Copied += 10
+	all.Lag.Sum += 1500 * time.Millisecond
+	all.Lag.Within[2]++
+	before, next := object.Hour{Begin: day.Add(-time.Hour), Deleted: 1}, object.Hour{Begin: day.Add(2 * time.Hour), Failed: 1}
+	count("mirror", next)
+	count("mirror", before)
+	count("mirro", object.Hour{Begin: day, Copied: 1}) // another rule
+	wantHours("mirror", day.Add(-24*time.Hour), before, all, next)
+	wantHours("mirror", day.Add(time.Minute), all, next)
+	wantHours("mirror", day.Add(time.Hour), next)
+	wantHours("mirror", day.Add(3*time.Hour))
+	if sum, err := f.Ledger.CountDeletes(t.Context(), "mirror", day, 0); err != nil || sum != 7 {
+		t.Errorf("the limit sees %d deletes, %v; want 7", sum, err)
+	}
+
+	var wg sync.WaitGroup
+	for range racers {
+		wg.Go(func() {
+			if err := f.Ledger.CountHour(t.Context(), "third", object.Hour{Begin: day, Bytes: 2}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	wantHours("third", day, object.Hour{Begin: day, Bytes: 2 * racers})
+}

@@ -29,6 +29,8 @@ type LedgerFixture struct {
 		Heal(ctx context.Context, ruleName string, before time.Time) error
 		Trim(ctx context.Context, ruleName string, keep int) (int, error)
 		CountDeletes(ctx context.Context, ruleName string, hour time.Time, n int) (int64, error)
+		CountHour(ctx context.Context, ruleName string, h object.Hour) error
+		Hours(ctx context.Context, ruleName string, from time.Time) ([]object.Hour, error)
 		Catalog(ctx context.Context) (rule.Catalog, error)
 		Deploy(ctx context.Context, c rule.Config, now time.Time) error
 		SetPaused(ctx context.Context, name string, paused bool) error
@@ -67,6 +69,7 @@ func TestLedger(t *testing.T, open func(t *testing.T) LedgerFixture) {
 		"heal removes what is older":                     healRemovesWhatIsOlder,
 		"trim keeps the newest":                          trimKeepsTheNewest,
 		"deletes add up by rule and hour":                deletesAddUp,
+		"what was done adds up by rule and hour":         hoursAddUp,
 		"an empty ledger":                                anEmptyLedger,
 		"a catalog comes back as deployed":               aCatalogComesBackAsDeployed,
 		"deploying the same again writes nothing":        deployingTheSameAgain,

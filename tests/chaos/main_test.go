@@ -91,7 +91,7 @@ func (p place) work(ctx context.Context) error {
 	replicator = replicate.New(objects, items, items, time.Now, 12*time.Minute)
 	handler := &reconcile.Handler{
 		Worker: &reconcile.Worker{
-			Replicator: replicator, Runs: runs, Lister: objects, Failures: items,
+			Replicator: replicator, Runs: runs, Lister: objects, Failures: items, Hours: items,
 			Metrics: telemetry.NewMetrics("chaos", io.Discard, time.Now), Log: telemetry.NewLogger(os.Stderr, 0), Now: time.Now,
 			Workers: workers, SaveGap: 100 * time.Millisecond, Slots: make(chan struct{}, 32),
 		},

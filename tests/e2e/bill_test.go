@@ -135,13 +135,13 @@ func TestWhatACopyCosts(t *testing.T) {
 		events []string
 		cost   string
 	}{
-		{name: "a new object", events: []string{one}, cost: "map[BatchGetItem:1 CopyObject:1 PutItem:1]"},
+		{name: "a new object", events: []string{one}, cost: "map[BatchGetItem:1 CopyObject:1 PutItem:1 UpdateItem:1]"},
 		{name: "the same event", events: []string{one}, cost: "map[BatchGetItem:1]"},
 		{name: "the same event once more", events: []string{one}, cost: "map[BatchGetItem:1]"},
-		{name: "an overwrite", before: func() { there.put(t, source, text("2")) }, events: []string{two}, cost: "map[BatchGetItem:1 CopyObject:1 PutItem:1]"},
+		{name: "an overwrite", before: func() { there.put(t, source, text("2")) }, events: []string{two}, cost: "map[BatchGetItem:1 CopyObject:1 PutItem:1 UpdateItem:1]"},
 		{name: "a late event", events: []string{one}, cost: "map[BatchGetItem:1]"},
-		{name: "ten new objects", events: ten, cost: "map[BatchGetItem:1 CopyObject:10 PutItem:10]"},
-		{name: "a new object in a pair", events: []string{write(at{"paris", "bill/one"}, "1")}, cost: "map[BatchGetItem:1 CopyObject:1 PutItem:2]"},
+		{name: "ten new objects", events: ten, cost: "map[BatchGetItem:1 CopyObject:10 PutItem:10 UpdateItem:1]"},
+		{name: "a new object in a pair", events: []string{write(at{"paris", "bill/one"}, "1")}, cost: "map[BatchGetItem:1 CopyObject:1 PutItem:2 UpdateItem:1]"},
 	} {
 		if step.before != nil {
 			step.before()

@@ -131,8 +131,15 @@ const (
 	Attempts     = "attempts"      // N, in a row
 )
 
-// Deletes is of an hour: what events of the rule deleted in it.
-const Deletes = "deletes" // N
+// Attributes of an hour, beside Copied, Bytes, Deleted and Errors of the totals.
+// All are counts that are added to.
+const (
+	Deletes = "deletes" // N, what events of the rule were to delete in it: the limit is measured by it
+	LagSum  = "lag_sum" // N, milliseconds
+	// LagWithin and a bound of object.LagBounds in milliseconds is how many
+	// lags were of that class; without a bound, longer than all.
+	LagWithin = "lag_" // N
+)
 
 // Attributes of a job. As everywhere, a zero value has no attribute.
 const (

@@ -188,7 +188,7 @@ func (s settings) reconcile(ctx context.Context, cfg aws.Config, items stores, r
 	runs.OnEnd = func(_ context.Context, r run.Run) { ended <- r }
 	log := telemetry.NewLogger(loud{out}, 0)
 	worker := &reconcile.Worker{
-		Replicator: replicator, Runs: runs, Lister: objects, Failures: items,
+		Replicator: replicator, Runs: runs, Lister: objects, Failures: items, Hours: items,
 		Metrics: telemetry.NewMetrics("Bench", io.Discard, time.Now), Log: log, Now: time.Now,
 		Workers: int64(s.shards), Slots: make(chan struct{}, s.objects),
 	}
