@@ -4,7 +4,7 @@
 
 # ---- Versions ----------------------------------------------------------------
 # Every tool is pinned here. What the Python tools depend on is pinned in
-# .tools/*.txt, the CDK CLI in infra/package-lock.json, govulncheck in its own
+# .tools/*.txt, the npm packages in infra/package-lock.json, govulncheck in its own
 # .tools/govulncheck/go.mod, which says why, and so are the tools that bench
 # compares with, in .tools/peers.
 MINISTACK_VERSION   := 1.5.33
@@ -30,6 +30,8 @@ CACHE  := $(CURDIR)/.cache
 STAMPS := $(CACHE)/installed
 BIN    := $(CACHE)/bin
 CDK    := $(CACHE)/tools/cdk/node_modules/.bin/cdk
+# What the page of functions/admin is served with, beside its own files.
+ASSETS := $(addprefix $(CACHE)/tools/cdk/node_modules/,htmx.org/dist/htmx.min.js idiomorph/dist/idiomorph-ext.min.js)
 PEERS  := $(addprefix $(BIN)/,s5cmd rclone mc)
 HOSTARCH  := $(shell go env GOHOSTARCH)
 FUNCTIONS := $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go))
@@ -62,12 +64,13 @@ build-local: dist/infra functions-$(HOSTARCH)
 build-aws: dist/infra functions-arm64
 
 .PHONY: functions-arm64 functions-amd64
-functions-arm64 functions-amd64: functions-%:
+functions-arm64 functions-amd64: functions-%: $(CDK)
 	@for f in $(FUNCTIONS); do \
 		echo "building dist/$*/$$f/bootstrap"; \
 		GOOS=linux GOARCH=$* CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -ldflags '-s -w' \
 			-o dist/$*/$$f/bootstrap ./functions/$$f; \
 	done
+	@mkdir -p dist/$*/admin/assets && cp $(ASSETS) dist/$*/admin/assets/
 
 .PHONY: dist/infra
 dist/infra:
@@ -239,7 +242,7 @@ $(PEERS): $(BIN)/%: .tools/peers/%/go.mod
 
 # The CDK CLI outside infra/, so that no node_modules lies in the source tree.
 $(CDK): infra/package.json infra/package-lock.json
-	@echo "installing the CDK CLI of infra/package-lock.json (about 5 s, once)"
+	@echo "installing the CDK CLI and the page's libraries of infra/package-lock.json (about 5 s, once)"
 	@mkdir -p $(CACHE)/tools/cdk && cp $^ $(CACHE)/tools/cdk/
 	@npm ci --prefix $(CACHE)/tools/cdk --silent --no-audit --no-fund
 	@touch $@

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/constructs-go/constructs/v10"
@@ -71,9 +70,11 @@ func newApp(outdir string) awscdk.App {
 // newStacks adds the home stack and one for each other source region.
 func newStacks(app constructs.Construct, settings Settings, config rule.Config) error {
 	var errs []error
-	for _, function := range []string{"replicate", "schedule", "reconcile", "admin", "provision"} {
-		bootstrap := filepath.Join(settings.code(function), "bootstrap")
-		if _, err := os.Stat(bootstrap); err != nil {
+	for _, built := range []string{
+		"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "provision/bootstrap",
+		"admin/bootstrap", "admin/assets/htmx.min.js", "admin/assets/idiomorph-ext.min.js",
+	} {
+		if _, err := os.Stat(settings.code(built)); err != nil {
 			errs = append(errs, fmt.Errorf("%w: run `make build`", err))
 		}
 	}

@@ -143,12 +143,15 @@ var scratch = func() func(t *testing.T) string {
 				t.Fatal(err)
 			}
 			for _, arch := range []string{"arm64", "amd64"} {
-				for _, function := range []string{"replicate", "schedule", "reconcile", "admin", "provision"} {
-					path := filepath.Join(dir, "dist", arch, function)
-					if err := os.MkdirAll(path, 0o755); err != nil {
+				for _, built := range []string{
+					"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "provision/bootstrap",
+					"admin/bootstrap", "admin/assets/htmx.min.js", "admin/assets/idiomorph-ext.min.js",
+				} {
+					path := filepath.Join(dir, "dist", arch, built)
+					if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 						t.Fatal(err)
 					}
-					if err := os.WriteFile(filepath.Join(path, "bootstrap"), []byte(arch+" "+function), 0o755); err != nil {
+					if err := os.WriteFile(path, []byte(arch+" "+built), 0o755); err != nil {
 						t.Fatal(err)
 					}
 				}

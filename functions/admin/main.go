@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"time"
 
 	"bucket-replicator/shared/adminapi"
@@ -55,8 +56,9 @@ func main() {
 			Now:        time.Now,
 			Slots:      make(chan struct{}, lookers),
 		},
-		Log: log,
-		Now: time.Now,
+		Assets: os.DirFS(filepath.Join(os.Getenv("LAMBDA_TASK_ROOT"), "assets")),
+		Log:    log,
+		Now:    time.Now,
 		Sleep: func(ctx context.Context, d time.Duration) error {
 			select {
 			case <-ctx.Done():

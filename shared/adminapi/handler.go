@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -28,6 +29,7 @@ type Handler struct {
 	Failures Failures
 	Hours    Hours
 	Inspect  *inspect.Inspector
+	Assets   fs.FS // has the libraries of the page
 	Log      *slog.Logger
 	Now      func() time.Time
 	// Sleep waits for d. Where ctx ends before, it answers the error of ctx.
@@ -73,7 +75,7 @@ func (h *Handler) serve(ctx context.Context, e events.APIGatewayProxyRequest, r 
 		return answer{}, err
 	}
 	if r.header("Accept") == fragment {
-		if view := viewOf(a.body, h.Now()); view != nil {
+		if view := viewOf(a.body, r, h.Now()); view != nil {
 			return a, a.render(view)
 		}
 	}

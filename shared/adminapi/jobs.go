@@ -117,11 +117,7 @@ func (h *Handler) jobs(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	look := retained
-	if r.header("Accept") == fragment {
-		look = 1 // the page asks again and again, and shows no lifetime
-	}
-	list, err := h.describe(ctx, c, c.Rules, look)
+	list, err := h.describe(ctx, c, c.Rules, look(r))
 	if err != nil {
 		return answer{}, err
 	}
@@ -133,11 +129,20 @@ func (h *Handler) job(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	list, err := h.describe(ctx, c, []rule.Stored{stored}, retained)
+	list, err := h.describe(ctx, c, []rule.Stored{stored}, look(r))
 	if err != nil {
 		return answer{}, err
 	}
 	return answer{status: http.StatusOK, body: list[0]}, nil
+}
+
+// look is how many runs an answer tells of: the page asks again and again, and
+// shows no lifetime.
+func look(r *request) int {
+	if r.header("Accept") == fragment {
+		return 1
+	}
+	return retained
 }
 
 // find answers the rule of this name, and the catalog that it stands in.

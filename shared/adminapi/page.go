@@ -6,7 +6,9 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strconv"
@@ -15,23 +17,44 @@ import (
 	"time"
 )
 
-// The page shows the jobs to people. It is a static page, whose script asks the
-// API's own routes, those that answer what is shown for HTML in place of JSON by
-// the header Accept. So what can be seen and done there is what the API can say
-// and do, under the same IAM, and errors are its JSON.
+// The page shows the jobs to people. htmx asks the API's own routes for its
+// parts, and those that have one answer a part in place of JSON by the header
+// Accept. So what can be seen and done there is what the API can say and do,
+// under the same IAM, and errors are its JSON.
 //
 //go:embed page
 var pageFiles embed.FS
 
+// libraries are what others wrote of the page's script: make build puts them
+// into the assets, beside the function.
+var libraries = []string{"htmx.min.js", "idiomorph-ext.min.js"}
+
 var pageRoutes = []route{
-	{method: http.MethodGet, path: "", serve: file("page.html"), asks: true}, // the next one, where a proxy takes its slash away
-	{method: http.MethodGet, path: "/", serve: file("page.html"), asks: true},
+	{method: http.MethodGet, path: "", serve: (*Handler).page, asks: true}, // the next one, where a proxy takes its slash away
+	{method: http.MethodGet, path: "/", serve: (*Handler).page, asks: true},
 	{method: http.MethodGet, path: "/assets/page.css", serve: file("page.css"), asks: true},
 	{method: http.MethodGet, path: "/assets/page.js", serve: file("page.js"), asks: true},
 	{method: http.MethodGet, path: "/assets/icon.svg", serve: file("icon.svg"), asks: true},
+	{method: http.MethodGet, path: "/assets/htmx.min.js", serve: library("htmx.min.js"), asks: true},
+	{method: http.MethodGet, path: "/assets/idiomorph-ext.min.js", serve: library("idiomorph-ext.min.js"), asks: true},
 }
 
-// fragment is what the script sends as Accept. It is no browser's own, so that
+// tab is something that the page shows of one rule: what a route answers, by
+// the template of its body.
+type tab struct {
+	Name, Title string
+	Method      string
+	Path        string // of the route, with {rule} for the rule's name
+	Loading     string // said meanwhile
+}
+
+var tabs = []tab{
+	{"runs", "Runs", http.MethodGet, "jobs/{rule}/runs", "Loading…"},
+	{"failures", "Failures", http.MethodGet, "jobs/{rule}/failures?limit=100", "Loading…"},
+	{"plan", "Plan", http.MethodPost, "jobs/{rule}/plan", "Comparing both sides, which takes up to 20 s…"},
+}
+
+// fragment is what the page sends as Accept. It is no browser's own, so that
 // somebody who opens a route in one gets its JSON.
 const fragment = "text/html; fragment"
 
@@ -53,32 +76,71 @@ func file(name string) func(*Handler, context.Context, *request) (answer, error)
 	}
 }
 
+// library serves what others wrote.
+func library(name string) func(*Handler, context.Context, *request) (answer, error) {
+	return func(h *Handler, _ context.Context, _ *request) (answer, error) {
+		text, err := fs.ReadFile(h.Assets, name)
+		if err != nil {
+			return answer{}, &refusal{
+				status: http.StatusServiceUnavailable, code: "Unavailable",
+				message: fmt.Sprintf("the function was built without assets/%s: make build, and deploy again", name), cause: err,
+			}
+		}
+		return answer{status: http.StatusOK, text: string(text), media: mediaTypes[path.Ext(name)]}, nil
+	}
+}
+
+func (h *Handler) page(context.Context, *request) (answer, error) {
+	a := answer{status: http.StatusOK}
+	return a, a.render(&view{template: "page", Body: struct {
+		Libraries []string
+		Tabs      []tab
+	}{libraries, tabs}})
+}
+
 // view is a body as a template shows it.
 type view struct {
 	template string
 	Now      time.Time
+	Rule     string // that the request names
+	First    bool   // it is the first page of several
 	Body     any
 }
 
-// viewOf is the view of a body, nil where the page does not show such a body.
-func viewOf(body any, now time.Time) *view {
+// viewOf is the view of what a request is answered, nil where the page does not
+// show such a body.
+func viewOf(body any, r *request, now time.Time) *view {
+	_, further := r.value("cursor")
+	v := &view{Now: now, Rule: r.rule, First: !further, Body: body}
 	switch body := body.(type) {
 	case jobsBody:
 		rows := make([]jobRow, len(body.Jobs))
 		for i, j := range body.Jobs {
 			rows[i] = jobRow{j}
 		}
-		return &view{"jobs", now, rows}
+		v.template, v.Body = "jobs", rows
+	case jobBody:
+		v.template, v.Body = "job", jobRow{body}
 	case runsBody:
-		return &view{"runs", now, body}
+		v.template = "runs"
 	case failuresBody:
-		return &view{"failures", now, body}
+		v.template = "failures"
 	case planBody:
-		return &view{"plan", now, body}
+		v.template = "plan"
 	case objectBody:
-		return &view{"object", now, body}
+		v.template = "object"
+	default:
+		return nil
 	}
-	return nil
+	return v
+}
+
+// Of is the view of one row.
+func (v *view) Of(j jobRow) *view { return &view{Now: v.Now, Rule: j.Name, Body: j} }
+
+// To is something to do to the rule.
+func (v *view) To(act string) struct{ Act, Rule string } {
+	return struct{ Act, Rule string }{act, v.Rule}
 }
 
 // jobRow is a job with what can be done about it.
@@ -131,6 +193,7 @@ var pageTemplates = sync.OnceValues(func() (*template.Template, error) {
 	return template.New("").Funcs(template.FuncMap{
 		"ago": ago, "clock": clock, "key": legible, "size": size, "number": number, "count": countOf[int64], "times": countOf[int], "words": spaced,
 		"took": took, "part": func(title string, keys []plannedBody) part { return part{title, keys} },
+		"path": url.PathEscape, "query": func(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") },
 		"yes": func(b *bool) bool { return b != nil && *b },
 	}).ParseFS(pageFiles, "page/*.tmpl")
 })

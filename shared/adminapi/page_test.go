@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"bucket-replicator/shared/object"
@@ -33,11 +34,13 @@ func TestThePageIsAloneAndWhole(t *testing.T) {
 		t.Error("there is a script or a style in the page's text")
 	}
 	names := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page.Body, -1) {
+	for _, m := range regexp.MustCompile(`(?:src|href)="([^"#]*)"`).FindAllStringSubmatch(page.Body, -1) {
 		names[m[1]] = true
 	}
+	const script = "text/javascript; charset=utf-8"
 	media := map[string]string{
-		"assets/page.css": "text/css; charset=utf-8", "assets/page.js": "text/javascript; charset=utf-8", "assets/icon.svg": "image/svg+xml",
+		"assets/page.css": "text/css; charset=utf-8", "assets/page.js": script, "assets/icon.svg": "image/svg+xml",
+		"assets/htmx.min.js": script, "assets/idiomorph-ext.min.js": script,
 	}
 	for name := range names {
 		got := w.ask("GET /"+name).wants(http.StatusOK, "")
@@ -66,6 +69,30 @@ func TestThePageIsAloneAndWhole(t *testing.T) {
 	}
 }
 
+// A function that was built without what others wrote says so, to the browser
+// and in its log.
+func TestALibraryThatIsMissingIsNamed(t *testing.T) {
+	w := newWorld(t)
+	w.handler.Assets = fstest.MapFS{}
+	got := w.ask("GET /assets/htmx.min.js").wants(http.StatusServiceUnavailable, "Unavailable")
+	if !strings.Contains(got.Body, "assets/htmx.min.js") || !strings.Contains(got.Body, "make build") || len(w.lines("not answered")) != 1 {
+		t.Errorf("it says %s, and logs %s", got.Body, w.log.String())
+	}
+}
+
+// htmx is told to run no text as a script, and to ask nobody else.
+func TestThePageNeedsNoEval(t *testing.T) {
+	page := newWorld(t).ask("GET /").wants(http.StatusOK, "").Body
+	for _, setting := range []string{`"allowEval": false`, `"allowScriptTags": false`, `"selfRequestsOnly": true`, `"includeIndicatorStyles": false`, `"historyCacheSize": 0`} {
+		if !strings.Contains(page, setting) {
+			t.Errorf("htmx is not told %s", setting)
+		}
+	}
+	if found := regexp.MustCompile(`\bhx-(on|vars|vals)\b|\bjs:|hx-trigger="[^"]*\[`).FindString(page); found != "" {
+		t.Errorf("the page has %s, which htmx evaluates", found)
+	}
+}
+
 func TestTheJobsHaveWhatCanBeDoneAboutThem(t *testing.T) {
 	w := newWorld(t)
 	w.hold("a", 25)
@@ -78,13 +105,13 @@ func TestTheJobsHaveWhatCanBeDoneAboutThem(t *testing.T) {
 		texts      []string
 	}{
 		{"a", "approve-deletes?deletes=25 run-now pause", []string{"held", "Run 1 holds 25 deletes", "replication:a", "Approve 25 deletes", "delete 25 objects at the destination?"}},
-		{"b", "kill pause", []string{"running", `data-active="b"`, "<progress", "waits for its first worker"}},
+		{"b", "kill pause", []string{"running", `hx-get="jobs/b" hx-trigger="every 2s"`, "<progress", "waits for its first worker"}},
 		{"c", "resume", []string{"paused"}},
 		{"d", "", []string{"disabled"}},
 		{"e", "run-now pause", []string{"never run", "the first begins by itself"}},
 	} {
 		var acts []string
-		for _, m := range regexp.MustCompile(`data-act="([^"]*)" data-rule="`+want.name+`"`).FindAllStringSubmatch(rows[i], -1) {
+		for _, m := range regexp.MustCompile(`hx-post="jobs/`+want.name+`/([^"]*)"`).FindAllStringSubmatch(rows[i], -1) {
 			acts = append(acts, m[1])
 		}
 		if got := strings.Join(acts, " "); got != want.acts {
@@ -95,7 +122,7 @@ func TestTheJobsHaveWhatCanBeDoneAboutThem(t *testing.T) {
 				t.Errorf("%s does not say %q: %s", want.name, text, rows[i])
 			}
 		}
-		if asks := strings.Count(rows[i], "data-ask="); asks != len(acts)-strings.Count(want.acts, "run-now")-strings.Count(want.acts, "resume") {
+		if asks := strings.Count(rows[i], "hx-confirm="); asks != len(acts)-strings.Count(want.acts, "run-now")-strings.Count(want.acts, "resume") {
 			t.Errorf("%s asks before %d of %s", want.name, asks, want.acts)
 		}
 	}
@@ -148,7 +175,7 @@ func TestWhatThePageShows(t *testing.T) {
 				w.start("a")
 				w.finish("a", run.Totals{})
 			}
-		}, "GET /jobs/a/runs", []string{`data-more="`, "Older runs"}},
+		}, "GET /jobs/a/runs", []string{`hx-get="jobs/a/runs?cursor=`, "Older runs"}},
 		"failures": {failed, "GET /jobs/a/failures", []string{"a/&lt;b&gt;", "AccessDenied", "no &amp; never", "Allow it.", "1 attempt;", "in 60 min"}},
 		"a plan": {func(w *world) {
 			w.put(from, "a/new", "hello")

@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"bucket-replicator/shared/run"
 )
 
 // shown are the bodies that the page shows.
-var shown = []any{jobsBody{}, runsBody{}, failuresBody{}, planBody{}, objectBody{}}
+var shown = []any{jobsBody{}, jobBody{}, runsBody{}, failuresBody{}, planBody{}, objectBody{}}
 
 // Whatever stands in a name, a key, a message or metadata, the page has the same
 // elements with the same attributes: all of it is text.
@@ -22,16 +25,17 @@ func TestNoTextIsMarkup(t *testing.T) {
 	hostile := []string{
 		`<script>alert(1)</script>`, `<img src=x onerror=alert(1)>`, `"><b x="`, `' onmouseover='alert(1)`, ` onclick=alert(1) `,
 		`</code></li></ol><form action=//evil.example>`, `&lt;script&gt;&#60;`, "`${alert(1)}`", `{{.}}`, `javascript:alert(1)`, `--><!--`,
-		"\x00\xff\xfe<x>", "\u202egpj.exe", "</title><svg onload=alert(1)>", `x" data-act="kill`, "\n\r\t<y>",
+		"\x00\xff\xfe<x>", "\u202egpj.exe", "</title><svg onload=alert(1)>", `x" hx-post="jobs/a/kill`, "\n\r\t<y>",
+		`../a/kill?x=/#/`, `%2e%2e%2f`, `js:alert(1)`, `' hx-on::load='alert(1)`, `unset`, `a: &b [<c>] # "d"`,
 	}
 	for _, kind := range shown {
-		want := skeleton(t, rendered(t, filled(kind, "plain", now), now))
+		want := skeleton(t, rendered(t, filled(kind, "plain", now), "plain", now), "plain")
 		if len(want) < 10 {
 			t.Fatalf("%T: only %q is shown", kind, want)
 		}
 		for _, text := range hostile {
-			html := rendered(t, filled(kind, text, now), now)
-			if got := skeleton(t, html); !slices.Equal(got, want) {
+			html := rendered(t, filled(kind, text, now), text, now)
+			if got := skeleton(t, html, text); !slices.Equal(got, want) {
 				t.Errorf("%T with %q has the elements\n%q, want\n%q\n%s", kind, text, got, want, html)
 			}
 		}
@@ -43,10 +47,16 @@ func TestNoTextIsMarkup(t *testing.T) {
 func filled(kind any, text string, now time.Time) any {
 	v := reflect.New(reflect.TypeOf(kind)).Elem()
 	fill(v, text, now)
-	if b, ok := v.Interface().(jobsBody); ok {
+	switch b := v.Interface().(type) {
+	case jobsBody:
 		for i := range b.Jobs {
 			b.Jobs[i].sentence, b.Jobs[i].held = text, 25
 		}
+	case jobBody:
+		b.sentence, b.held = text, 25
+		active := run.Running
+		b.StatusRaw = &active
+		return b
 	}
 	return v.Interface()
 }
@@ -88,19 +98,19 @@ func fill(v reflect.Value, text string, now time.Time) {
 	}
 }
 
-func rendered(t *testing.T, body any, now time.Time) string {
+func rendered(t *testing.T, body any, rule string, now time.Time) string {
 	t.Helper()
 	var a answer
-	if err := a.render(viewOf(body, now)); err != nil {
+	if err := a.render(viewOf(body, &request{rule: rule}, now)); err != nil {
 		t.Fatal(err)
 	}
 	return a.text
 }
 
 // skeleton are the elements of a fragment with the names of their attributes,
-// and the values of those that say what is done, but for what they take from
-// the body.
-func skeleton(t *testing.T, html string) []string {
+// and the values of those that say what is done, with a star for the text. Of an
+// address, each part by itself is the text, and nothing else of it.
+func skeleton(t *testing.T, html, text string) []string {
 	t.Helper()
 	in := xml.NewDecoder(strings.NewReader(strings.ToValidUTF8(html, "?")))
 	in.Strict, in.AutoClose, in.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
@@ -118,7 +128,25 @@ func skeleton(t *testing.T, html string) []string {
 			element := token.Name.Local
 			for _, a := range token.Attr {
 				element += " " + a.Name.Local
-				if a.Name.Local == "data-act" {
+				switch name := a.Name.Local; {
+				case slices.Contains([]string{"hx-get", "hx-post", "hx-put", "hx-delete", "href"}, name):
+					where, fragment, _ := strings.Cut(a.Value, "#")
+					where, query, _ := strings.Cut(where, "?")
+					parts := slices.Concat(strings.Split(where, "/"), strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == '=' }), strings.Split(fragment, "/"))
+					for i, part := range parts {
+						if parts[i], err = url.PathUnescape(part); err != nil {
+							t.Errorf("%s=%q is no address: %v", name, a.Value, err)
+						}
+						if parts[i] == text {
+							parts[i] = "*"
+						}
+					}
+					element += "=" + strings.Join(parts, "/")
+				case name == "hx-confirm":
+					if !strings.HasPrefix(a.Value, "Rule ") {
+						t.Errorf("%s=%q", name, a.Value)
+					}
+				case strings.HasPrefix(name, "hx-"):
 					element += "=" + a.Value
 				}
 			}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -66,7 +67,8 @@ func newWorld(t testing.TB) *world {
 			Replicator: replicate.New(w.objects, w.ledger, w.ledger, w.clock, 12*time.Minute),
 			Failures:   w.ledger, Lister: w.objects, Now: w.clock, Slots: make(chan struct{}, 2),
 		},
-		Log: slog.New(slog.NewJSONHandler(&w.log, nil)), Now: w.clock,
+		Assets: fstest.MapFS{"htmx.min.js": {Data: []byte("htmx")}, "idiomorph-ext.min.js": {Data: []byte("idiomorph")}},
+		Log:    slog.New(slog.NewJSONHandler(&w.log, nil)), Now: w.clock,
 		Sleep: func(ctx context.Context, d time.Duration) error {
 			if w.sleep != nil {
 				w.sleep()
