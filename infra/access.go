@@ -27,15 +27,8 @@ const maxStatement = 2000
 // statements joins the actions that have the same resources, so that a policy
 // over many buckets repeats their names as seldom as it can.
 func (a access) statements() []awsiam.PolicyStatement {
-	actionsOn := map[string][]string{}
-	for _, action := range slices.Sorted(maps.Keys(a)) {
-		a[action] = slices.Compact(slices.Sorted(slices.Values(a[action])))
-		all := strings.Join(a[action], " ")
-		actionsOn[all] = append(actionsOn[all], action)
-	}
 	var statements []awsiam.PolicyStatement
-	for _, all := range slices.Sorted(maps.Keys(actionsOn)) {
-		actions := actionsOn[all]
+	for _, actions := range a.grouped() {
 		for _, arns := range chunks(a[actions[0]], maxStatement) {
 			statements = append(statements, awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 				Actions:   jsii.Strings(actions...),
@@ -44,6 +37,21 @@ func (a access) statements() []awsiam.PolicyStatement {
 		}
 	}
 	return statements
+}
+
+// grouped are the actions that have the same resources, each group in order.
+func (a access) grouped() [][]string {
+	actionsOn := map[string][]string{}
+	for _, action := range slices.Sorted(maps.Keys(a)) {
+		a[action] = slices.Compact(slices.Sorted(slices.Values(a[action])))
+		all := strings.Join(a[action], " ")
+		actionsOn[all] = append(actionsOn[all], action)
+	}
+	var groups [][]string
+	for _, all := range slices.Sorted(maps.Keys(actionsOn)) {
+		groups = append(groups, actionsOn[all])
+	}
+	return groups
 }
 
 // chunks cuts a list into pieces of at most so many characters, or of one
@@ -64,7 +72,8 @@ func chunks(list []string, characters int) [][]string {
 // buckets and, through S3, with keys.
 func objectAccess(stack awscdk.Stack, settings Settings, t topology) []awsiam.PolicyStatement {
 	return slices.Concat(
-		copying(*stack.Partition(), t).statements(),
+		copying(*stack.Partition(), t.Buckets).statements(),
+		identities(t).statements(),
 		keyAccess(stack, slices.Concat(t.Keys, settings.KMSKeys)),
 	)
 }
@@ -74,9 +83,9 @@ func objectAccess(stack awscdk.Stack, settings Settings, t topology) []awsiam.Po
 // ListBucket makes S3 answer 404 and not 403 for a key that is not there. A
 // conditional write needs GetObject on the destination.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-func copying(partition string, t topology) access {
+func copying(partition string, buckets []bucket) access {
 	a := access{}
-	for _, b := range t.Buckets {
+	for _, b := range buckets {
 		if b.Reads != nil || b.Writes != nil {
 			a.allow(bucketARN(partition, b), "s3:ListBucket")
 		}
@@ -121,6 +130,21 @@ func looking(partition string, t topology) access {
 			if b.FiltersTags {
 				a.allow(objectsARN(partition, b, prefix), "s3:GetObjectTagging", "s3:GetObjectVersionTagging")
 			}
+		}
+	}
+	return a
+}
+
+// identities is what it takes to sign requests to backends that the function's
+// own role does not reach.
+func identities(t topology) access {
+	a := access{}
+	for _, b := range t.Backends {
+		if b.CredentialsSecret != "" {
+			a.allow(b.CredentialsSecret, "secretsmanager:GetSecretValue")
+		}
+		if b.RoleARN != "" {
+			a.allow(b.RoleARN, "sts:AssumeRole")
 		}
 	}
 	return a

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigateway"
@@ -43,7 +44,7 @@ func newAdmin(scope constructs.Construct, id string, settings Settings, t topolo
 			variables.ShardsQueueURL:    shards.Queue.QueueUrl(),
 			variables.VisibilityTimeout: jsii.String(fmt.Sprint(events.Visibility)),
 		},
-		Policy: looking(*awscdk.Stack_Of(scope).Partition(), t).statements(),
+		Policy: slices.Concat(looking(*awscdk.Stack_Of(scope).Partition(), t).statements(), identities(t).statements()),
 	})
 	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan", "PutItem", "UpdateItem", "DeleteItem")
 	allowTable(function, tables.Provenance, "BatchGetItem")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -25,12 +24,8 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	for _, p := range patternsFor(t.sources(t.Home)) {
 		rules = append(rules, busRule{Pattern: p})
 	}
-	if len(t.outposts()) > 0 {
-		// It needs no policy: without one, only identities of this account
-		// that may PutEvents on it can, and the stacks allow the forwarders.
-		bus := awsevents.NewEventBus(stack, jsii.String("Forwarded"), &awsevents.EventBusProps{
-			EventBusName: jsii.String(forwardedBusName(settings)),
-		})
+	if len(t.outposts()) > 0 || len(t.outsiders()) > 0 {
+		bus := newForwardedBus(stack, "Forwarded", settings, t.outsiders())
 		rules = append(rules, busRule{Bus: bus.EventBusName(), Pattern: anyBucket()})
 	}
 	sources := newSourceEvents(stack, "Sources", settings, rules, events.Queue.QueueArn(), nil)
@@ -50,6 +45,8 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	reconcile := newReconcile(stack, "Reconcile", settings, t, tables, shards, events)
 	schedule := newSchedule(stack, "Schedule", settings, tick, tables, shards, events)
 	admin := newAdmin(stack, "Admin", settings, newTopology(allOn(config.Storage), t.Home), tables, shards, events)
+
+	askOtherAccounts(stack, "OtherAccounts", settings, t, replicate, reconcile, admin.Function)
 
 	alarms := newAlarms(stack, "Alarms", settings)
 	alarms.deadLetters("EventsDeadLetters", events.DeadLetters, "Messages that cannot be decoded or crash the event function. Look at them, then `make redrive`.")
@@ -122,5 +119,3 @@ func outputFunction(stack awscdk.Stack, name string, function awslambda.Function
 	output(stack, name+"Function", function.FunctionName())
 	output(stack, name+"LogGroup", function.LogGroup().LogGroupName())
 }
-
-func forwardedBusName(settings Settings) string { return settings.StackName + "-forwarded" }

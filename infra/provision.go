@@ -33,7 +33,7 @@ func newProvision(scope constructs.Construct, id string, settings Settings, conf
 		return nil, err
 	}
 	// The buckets whose notifications the stack does not own.
-	adopted := slices.DeleteFunc(slices.Clone(t.Buckets), func(b bucket) bool { return b.Create || !b.isSource() })
+	adopted := slices.DeleteFunc(slices.Clone(t.Buckets), func(b bucket) bool { return b.Create || !b.isListenedTo() })
 	function := newFunction(scope, id, settings, tables, functionProps{
 		Description: "Deploys the configuration: rules into the table, EventBridge on",
 		Code:        code,

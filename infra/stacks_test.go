@@ -232,11 +232,12 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		"frankfurt-logs": {"GetObject 2026 *", "GetObjectTagging 2026 *", "ListBucket"},
 		"plain":          {"GetObject *", "GetObjectTagging *", "ListBucket"},
 		"archive": {
-			"GetObject fresh/*", "GetObject logs/*", "GetObject plain/*", "ListBucket",
-			"PutObject fresh/*", "PutObject logs/*", "PutObject plain/*",
-			"PutObjectAcl fresh/*", "PutObjectAcl logs/*", "PutObjectAcl plain/*",
-			"PutObjectTagging fresh/*", "PutObjectTagging logs/*", "PutObjectTagging plain/*",
+			"GetObject fresh/*", "GetObject logs/*", "GetObject partner/*", "GetObject plain/*", "GetObject sister/*", "ListBucket",
+			"PutObject fresh/*", "PutObject logs/*", "PutObject partner/*", "PutObject plain/*", "PutObject sister/*",
+			"PutObjectAcl fresh/*", "PutObjectAcl logs/*", "PutObjectAcl partner/*", "PutObjectAcl plain/*", "PutObjectAcl sister/*",
+			"PutObjectTagging fresh/*", "PutObjectTagging logs/*", "PutObjectTagging partner/*", "PutObjectTagging plain/*", "PutObjectTagging sister/*",
 		},
+		"sister-in": {"GetObject *", "ListBucket"}, // another account's, whose bucket policy lets us in
 	}
 	wantAdmin := map[string][]string{
 		"releases":       {"GetObject *", "ListBucket"},
@@ -244,7 +245,8 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		"fresh":          {"GetObject reports/*", "GetObjectTagging reports/*", "GetObjectVersionTagging reports/*", "ListBucket"},
 		"frankfurt-logs": {"GetObject 2026 *", "ListBucket"},
 		"plain":          {"GetObject *", "ListBucket"},
-		"archive":        {"GetObject fresh/*", "GetObject logs/*", "GetObject off/*", "GetObject plain/*", "ListBucket"},
+		"archive":        {"GetObject fresh/*", "GetObject logs/*", "GetObject off/*", "GetObject partner/*", "GetObject plain/*", "GetObject sister/*", "ListBucket"},
+		"sister-in":      {"GetObject *", "ListBucket"},
 		"switched-off":   {"GetObject *", "ListBucket"}, // for dry runs
 	}
 	wantProvision := map[string][]string{}
@@ -412,7 +414,7 @@ func TestEverySourceHasARuleInItsOwnRegion(t *testing.T) {
 		}
 		sources := 0
 		for _, b := range topology.Buckets {
-			if !b.isSource() {
+			if !b.isListenedTo() {
 				continue
 			}
 			sources++
@@ -456,6 +458,114 @@ func TestOtherRegionsForwardToTheBusAtHome(t *testing.T) {
 			return strings.HasPrefix(text(home.Resources[id].Properties["EventBusName"]), "${Forwarded")
 		}) {
 			t.Errorf("%s: nobody listens on the bus", d.name)
+		}
+	}
+}
+
+// Who signs for a backend reads that secret or assumes that role, and no other.
+func TestEachSecretAndRoleIsUsedByExactlyWhoNeedsIt(t *testing.T) {
+	const (
+		minio   = "arn:aws:secretsmanager:us-east-1:111122223333:secret:minio-hq-AbCdEf"
+		spare   = "arn:aws:secretsmanager:us-east-1:111122223333:secret:spare-AbCdEf" // of a rule that is off
+		partner = "arn:aws:iam::222233334444:role/replicator"
+	)
+	stack := everything.home(t)
+	for function, want := range map[string]map[string][]string{
+		"Replicate": {"secretsmanager:GetSecretValue": {minio}, "sts:AssumeRole": {partner}},
+		"Reconcile": {"secretsmanager:GetSecretValue": {minio}, "sts:AssumeRole": {partner}},
+		"Admin":     {"secretsmanager:GetSecretValue": {minio, spare}, "sts:AssumeRole": {partner}}, // for dry runs
+		"Schedule":  {},
+		"Provision": {},
+	} {
+		allowed := stack.allowed(t, function)
+		for _, action := range []string{"secretsmanager:GetSecretValue", "sts:AssumeRole"} {
+			if !slices.Equal(allowed[action], want[action]) {
+				t.Errorf("%s may %s of %q, want %q", function, action, allowed[action], want[action])
+			}
+		}
+		for action := range allowed {
+			if strings.HasPrefix(action, "secretsmanager:") && action != "secretsmanager:GetSecretValue" {
+				t.Errorf("%s may %s", function, action)
+			}
+		}
+	}
+}
+
+func TestOtherAccountsMaySendEventsOfS3Only(t *testing.T) {
+	stack := everything.home(t)
+	bus, _ := stack.the(t, "AWS::Events::EventBus", "Forwarded")
+	var in []string
+	for _, id := range stack.of("AWS::Events::EventBusPolicy") {
+		p := stack.Resources[id].Properties
+		s := p["Statement"]
+		in = append(in, text(at(s, "Principal", "AWS")))
+		if text(p["EventBusName"]) != "${"+bus+"}" || at(s, "Action") != "events:PutEvents" || at(s, "Condition", "StringEquals", "events:source") != "aws.s3" {
+			t.Errorf("%s lets in %v", id, p)
+		}
+	}
+	slices.Sort(in)
+	if want := []string{"arn:aws:iam::222233334444:root", "arn:aws:iam::333344445555:root"}; !slices.Equal(in, want) {
+		t.Errorf("the bus takes events of %q, want %q", in, want)
+	}
+	if others := many.home(t).of("AWS::Events::EventBusPolicy"); len(others) > 0 {
+		t.Errorf("the bus takes events of others where none has a source: %q", others)
+	}
+}
+
+// What other accounts have to allow comes out as JSON that their owners can use
+// as it is.
+func TestOtherAccountsAreToldWhatToAllow(t *testing.T) {
+	stack := everything.home(t)
+	var roles []string
+	for _, function := range []string{"Replicate", "Reconcile", "Admin"} {
+		_, f := stack.the(t, "AWS::Lambda::Function", function)
+		roles = append(roles, text(f.Properties["Role"]))
+	}
+	said := func(output string) any {
+		t.Helper()
+		for name, o := range stack.Outputs {
+			if strings.HasPrefix(name, "OtherAccounts"+output) {
+				var v any
+				if err := json.Unmarshal([]byte(text(at(o, "Value"))), &v); err != nil {
+					t.Fatalf("%s is not JSON: %v", name, err)
+				}
+				return v
+			}
+		}
+		t.Fatalf("no output OtherAccounts%s", output)
+		return nil
+	}
+	trust := list(at(said("partnerTrust"), "Statement"))[0]
+	if got := texts(at(trust, "Principal", "AWS")); !slices.Equal(got, roles) || at(trust, "Condition", "StringEquals", "sts:ExternalId") != "shared-word" {
+		t.Errorf("the partner's role trusts %v", trust)
+	}
+	got := map[string][]string{}
+	for _, s := range statements(said("partnerPermissions")) {
+		for _, action := range s.Actions {
+			got[action] = append(got[action], s.Resources...)
+		}
+	}
+	for bucket, want := range map[string][]string{
+		"partner-in":  {"GetObject *", "ListBucket"},
+		"partner-out": {"DeleteObject *", "GetObject *", "ListBucket", "PutObject *"},
+	} {
+		if got := onBuckets(got)[bucket]; !slices.Equal(got, want) {
+			t.Errorf("the partner's role may on %s: %q, want %q", bucket, got, want)
+		}
+	}
+	for _, s := range list(at(said("sistersisterin"), "Statement")) {
+		if got := texts(at(s, "Principal", "AWS")); !slices.Equal(got, roles) {
+			t.Errorf("the sister's bucket lets in %q, want %q", got, roles)
+		}
+	}
+	for _, backend := range []string{"partner", "sister"} {
+		events := said(backend + "Events0")
+		if got := texts(at(events, "EventPattern", "detail", "bucket", "name")); !slices.Equal(got, []string{backend + "-in"}) {
+			t.Errorf("%s forwards events of %q", backend, got)
+		}
+		target := text(at(events, "TargetArn"))
+		if want := "arn:aws:events:us-east-1:" + account + ":event-bus/bucket-replicator-forwarded"; target != want {
+			t.Errorf("%s forwards to %s, want %s", backend, target, want)
 		}
 	}
 }

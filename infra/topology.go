@@ -17,6 +17,9 @@ type topology struct {
 	// Buckets that the functions reach with their own role, and that a rule
 	// uses or the stack makes. By alias.
 	Buckets []bucket
+	// Backends that the functions reach otherwise, or that are in another
+	// account, and that a rule uses.
+	Backends []backend
 	// Keys are the KMS keys that rules encrypt replicas with: ids, aliases or
 	// ARNs.
 	Keys []string
@@ -27,6 +30,9 @@ type topology struct {
 // bucket is one S3 bucket and what the rules do with it.
 type bucket struct {
 	Name, Region string
+	// Account is the other AWS account that has it; empty: this one, as far as
+	// is known.
+	Account string
 	// Create makes the stack own it.
 	Create, Versioned bool
 	// Reads, Writes and Deletes are key prefixes of the rules that do that
@@ -38,7 +44,16 @@ type bucket struct {
 	CopiesTags, FiltersTags, WritesACL bool
 }
 
+// backend is one of storage.backends and its buckets that rules use.
+type backend struct {
+	rule.Backend
+	Buckets []bucket
+}
+
 func (b bucket) isSource() bool { return b.Reads != nil }
+
+// isListenedTo reports whether its events come to a bus of this account.
+func (b bucket) isListenedTo() bool { return b.isSource() && b.Account == "" }
 
 // newTopology derives it from a valid configuration.
 func newTopology(storage rule.Storage, home string) topology {
@@ -57,6 +72,7 @@ func newTopology(storage rule.Storage, home string) topology {
 		byAlias[alias] = &bucket{
 			Name:      at.Name,
 			Region:    cmp.Or(backends[at.Backend].Region, home),
+			Account:   backends[at.Backend].Owner(),
 			Create:    b.Create,
 			Versioned: b.Versioned,
 		}
@@ -78,12 +94,22 @@ func newTopology(storage rule.Storage, home string) topology {
 		}
 	}
 
+	elsewhere := map[string]*backend{}
 	for _, alias := range slices.Sorted(maps.Keys(byAlias)) {
-		b, backend := *byAlias[alias], backends[storage.Buckets[alias].Backend]
-		ownRole := backend.Endpoint == "" && backend.CredentialsSecret == ""
-		if ownRole && (b.Create || b.Reads != nil || b.Writes != nil) {
+		b, at := *byAlias[alias], backends[cmp.Or(storage.Buckets[alias].Backend, object.AWS)]
+		used := b.Reads != nil || b.Writes != nil
+		if at.Endpoint == "" && at.CredentialsSecret == "" && at.RoleARN == "" && (b.Create || used) {
 			t.Buckets = append(t.Buckets, b)
 		}
+		if used && (at.CredentialsSecret != "" || at.Owner() != "") {
+			if elsewhere[at.Name] == nil {
+				elsewhere[at.Name] = &backend{Backend: at}
+			}
+			elsewhere[at.Name].Buckets = append(elsewhere[at.Name].Buckets, b)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(elsewhere)) {
+		t.Backends = append(t.Backends, *elsewhere[name])
 	}
 	return t
 }
@@ -99,11 +125,12 @@ func allOn(storage rule.Storage) rule.Storage {
 	return storage
 }
 
-// sources are the names of the buckets in a region whose events are wanted.
+// sources are the names of the buckets in a region of this account whose events
+// are wanted.
 func (t topology) sources(region string) []string {
 	var names []string
 	for _, b := range t.Buckets {
-		if b.isSource() && b.Region == region {
+		if b.isListenedTo() && b.Region == region {
 			names = append(names, b.Name)
 		}
 	}
@@ -114,11 +141,22 @@ func (t topology) sources(region string) []string {
 func (t topology) outposts() []string {
 	regions := map[string]bool{}
 	for _, b := range t.Buckets {
-		if b.isSource() && b.Region != t.Home {
+		if b.isListenedTo() && b.Region != t.Home {
 			regions[b.Region] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(regions))
+}
+
+// outsiders are the other accounts that have sources.
+func (t topology) outsiders() []string {
+	var accounts []string
+	for _, b := range t.Backends {
+		if b.Owner() != "" && slices.ContainsFunc(b.Buckets, bucket.isSource) {
+			accounts = append(accounts, b.Owner())
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(accounts)))
 }
 
 // shortest is the prefixes without those that another one covers.

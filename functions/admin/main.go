@@ -40,7 +40,8 @@ func main() {
 		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable,
 	})
 	objects := s3store.New(aws, s3store.Options{
-		Backends: func() []rule.Backend { return replicator.Backends() },
+		Backends:    func() []rule.Backend { return replicator.Backends() },
+		Credentials: awsconfig.Credentials(aws),
 	})
 	replicator = replicate.New(objects, items, items, time.Now, env.VisibilityTimeout)
 	handler := &adminapi.Handler{

@@ -57,7 +57,7 @@ func advice(code string) string {
 // another object or other rules, which come with an event or a run of their own.
 var beyondRetry = []string{
 	"KeyTooLongError", "TooLargeForOneCopy", "CrossBackendCopy", "InvalidRequest",
-	"UnknownBackend", "CredentialsSecretUnsupported",
+	"UnknownBackend",
 }
 
 // advices by the codes of S3, KMS and our own.
@@ -74,7 +74,8 @@ var advices = map[string]string{
 	"TooLargeForOneCopy":                   "The object is larger than 5 GiB, which one copy cannot move: copy it by parts by hand until large objects are supported.",
 	"CrossBackendCopy":                     "Source and destination are on different endpoints, between which no server can copy: use buckets of one endpoint until streaming is supported.",
 	"UnknownBackend":                       "Name a backend of storage.backends in the bucket's configuration and deploy.",
-	"CredentialsSecretUnsupported":         "Use a backend without credentials_secret: such secrets are not supported yet.",
+	"CredentialsUnavailable":               "Let the function's role read the backend's credentials_secret, which is JSON with access_key_id and secret_access_key, or assume its role_arn; deploy where the ARN is another one.",
+	"CredentialsRenewed":                   "The credentials were replaced while the object was copied; it is tried again by itself.",
 	"InvalidRequest":                       "The object cannot be copied as it is: objects encrypted with a customer's key (SSE-C) are not replicated.",
 	"MethodNotAllowed":                     "The destination refuses this write: check its Object Lock and its policy.",
 	"ObjectLockConfigurationNotFoundError": "Switch Object Lock on for the destination bucket.",

@@ -29,10 +29,17 @@ type Backend struct {
 	Region string `json:"region,omitempty" yaml:"region,omitempty"`
 	// PathStyle puts the bucket into the path, not into the host name.
 	PathStyle bool `json:"path_style,omitempty" yaml:"path_style,omitempty"`
-	// CredentialsSecret is the ARN of a Secrets Manager secret: JSON with
-	// access_key_id and secret_access_key. Without it the functions' own
-	// role is used.
+	// CredentialsSecret is the whole ARN of a Secrets Manager secret: JSON
+	// with access_key_id and secret_access_key. Without it, and without a
+	// role_arn, the functions' own roles are used.
 	CredentialsSecret string `json:"credentials_secret,omitempty" yaml:"credentials_secret,omitempty" jsonschema:"pattern=^arn:"`
+	// RoleARN is a role in another AWS account that the functions assume.
+	RoleARN string `json:"role_arn,omitempty" yaml:"role_arn,omitempty" jsonschema:"pattern=^arn:"`
+	// ExternalID that the role's trust policy asks for.
+	ExternalID string `json:"external_id,omitempty" yaml:"external_id,omitempty" jsonschema:"maxLength=1000"`
+	// Account is another AWS account, 12 digits, whose bucket policies let the
+	// functions' own roles in; a role_arn says it by itself.
+	Account string `json:"account,omitempty" yaml:"account,omitempty" jsonschema:"pattern=^[0-9]{12}$"`
 }
 
 // Bucket is a bucket rules may use.

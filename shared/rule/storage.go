@@ -1,6 +1,10 @@
 package rule
 
-import "bucket-replicator/shared/object"
+import (
+	"strings"
+
+	"bucket-replicator/shared/object"
+)
 
 // Resolve is the bucket that an alias stands for, false where the alias is not
 // configured.
@@ -32,4 +36,20 @@ func (s Storage) bucketsOnAWS() []object.Bucket {
 		}
 	}
 	return buckets
+}
+
+// Shares reports whether one server may copy between the two backends: they are
+// at one endpoint, and one identity reaches both.
+func (b Backend) Shares(o Backend) bool {
+	return b.Endpoint == o.Endpoint && b.CredentialsSecret == o.CredentialsSecret &&
+		b.RoleARN == o.RoleARN && b.ExternalID == o.ExternalID
+}
+
+// Owner is the other AWS account that the backend's buckets are in, as far as
+// the configuration says; else empty.
+func (b Backend) Owner() string {
+	if parts := strings.Split(b.RoleARN, ":"); len(parts) > 4 {
+		return parts[4]
+	}
+	return b.Account
 }

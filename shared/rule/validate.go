@@ -54,7 +54,12 @@ func (v *validator) refuseName(path, name, what string, known []string) {
 var (
 	namePattern   = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 	regionPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	secretPattern = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+$`)
+	// A policy knows a secret by its whole ARN, the six characters that Secrets
+	// Manager adds to the name included.
+	secretPattern   = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6}$`)
+	rolePattern     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9/_+=,.@-]+$`)
+	externalPattern = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]{2,1000}$`)
+	accountPattern  = regexp.MustCompile(`^[0-9]{12}$`)
 )
 
 // nameRule says what namePattern does.
@@ -89,15 +94,46 @@ func (v *validator) checkBackends() {
 		if b.Region != "" && !regionPattern.MatchString(b.Region) {
 			v.refuse(path+".region", "%q is not a region such as eu-central-1", b.Region)
 		}
-		if b.CredentialsSecret != "" && !secretPattern.MatchString(b.CredentialsSecret) {
-			v.refuse(path+".credentials_secret", "%q is not the ARN of a secret: arn:aws:secretsmanager:<region>:<account>:secret:<name>", b.CredentialsSecret)
-		}
-		if b.Endpoint == "" && b.Region == "" && b.CredentialsSecret == "" {
-			v.refuse(path, "is no other place than %s: it needs an endpoint, a region or a credentials_secret", object.AWS)
+		v.checkSecret(path+".credentials_secret", b.CredentialsSecret)
+		v.checkAccount(path, b)
+		if b.Endpoint == "" && b.Region == "" && b.CredentialsSecret == "" && b.RoleARN == "" && b.Account == "" {
+			v.refuse(path, "is no other place than %s: it needs an endpoint, a region, a credentials_secret, a role_arn or an account", object.AWS)
 		}
 		if b.PathStyle && b.Endpoint == "" {
 			v.refuse(path+".path_style", "is for an endpoint of your own; AWS is addressed by host name")
 		}
+	}
+}
+
+func (v *validator) checkSecret(path, arn string) {
+	if arn != "" && !secretPattern.MatchString(arn) {
+		v.refuse(path, "%q is not the whole ARN of a secret: arn:aws:secretsmanager:<region>:<account>:secret:<name>-<six characters>", arn)
+	}
+}
+
+// checkAccount checks how a backend lets us into another AWS account.
+func (v *validator) checkAccount(path string, b Backend) {
+	switch {
+	case b.RoleARN != "" && !rolePattern.MatchString(b.RoleARN):
+		v.refuse(path+".role_arn", "%q is not the ARN of a role: arn:aws:iam::<account>:role/<name>", b.RoleARN)
+	case b.RoleARN != "" && b.CredentialsSecret != "":
+		v.refuse(path+".role_arn", "goes with no credentials_secret: requests are signed by one of them")
+	case b.RoleARN != "" && b.Endpoint != "":
+		v.refuse(path+".role_arn", "is for AWS: an endpoint of your own takes a credentials_secret")
+	}
+	switch {
+	case b.ExternalID != "" && b.RoleARN == "":
+		v.refuse(path+".external_id", "goes with a role_arn")
+	case b.ExternalID != "" && !externalPattern.MatchString(b.ExternalID):
+		v.refuse(path+".external_id", "%q is not an external id: 2 to 1,000 letters, digits and _+=,.@:/-", b.ExternalID)
+	}
+	switch {
+	case b.Account != "" && !accountPattern.MatchString(b.Account):
+		v.refuse(path+".account", "%q is not an AWS account: 12 digits", b.Account)
+	case b.Account != "" && b.Endpoint != "":
+		v.refuse(path+".account", "is for AWS, not for an endpoint of your own")
+	case b.Account != "" && (b.RoleARN != "" || b.CredentialsSecret != ""):
+		v.refuse(path+".account", "is for buckets that the functions' own roles reach: leave it out beside a role_arn or a credentials_secret")
 	}
 }
 

@@ -71,6 +71,8 @@ func classOf(op string, err error) (object.Class, string) {
 		return object.Premise, code // it was archived since the look
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return object.Retryable, "RequestCanceled"
+	case errors.As(err, new(*renewed)):
+		return object.Retryable, "CredentialsRenewed"
 	case errors.As(err, new(*unreadable)):
 		return object.Retryable, "ListingUnreadable"
 	case status == 0:

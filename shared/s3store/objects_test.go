@@ -341,13 +341,11 @@ func TestWhatCannotBeDoneYetIsPermanent(t *testing.T) {
 		return []rule.Backend{
 			{Name: "one", Endpoint: "http://one.invalid"},
 			{Name: "two", Endpoint: "http://two.invalid"},
-			{Name: "secret", Endpoint: "http://two.invalid", CredentialsSecret: "arn:aws:secretsmanager:us-east-1:111122223333:secret:s"},
 		}
 	}})
 	for name, c := range map[string]struct{ from, to, code string }{
 		"two endpoints":               {"one", "two", "CrossBackendCopy"},
 		"AWS and another endpoint":    {object.AWS, "two", "CrossBackendCopy"},
-		"a credentials secret":        {"secret", "two", "CredentialsSecretUnsupported"},
 		"a backend nobody configured": {"one", "three", "UnknownBackend"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,9 +39,10 @@ type Options struct {
 	// not keep. Where a backend is not named here, AWS keeps all of them, and
 	// of an endpoint of its own none is known to be kept.
 	Emulated map[string]Conditions
-	// Credentials resolves a backend's credentials_secret. Nil: a backend that
-	// has one answers the permanent error CredentialsSecretUnsupported.
-	Credentials func(secretARN string) aws.CredentialsProvider
+	// Credentials answers how a backend's requests are signed, nil where with
+	// the credentials of the aws.Config. They are cached, and read again when a
+	// server refuses them. Nil: all are signed with those of the aws.Config.
+	Credentials func(rule.Backend) aws.CredentialsProvider
 	// Now is the clock that tells whether a retention is over; nil: time.Now.
 	Now func() time.Time
 }
@@ -104,18 +105,14 @@ func (s *Store) at(b object.Bucket) (endpoint, error) {
 	if !told && backend.Endpoint != "" {
 		emulated = Conditions{Copy: true, Delete: true}
 	}
-	client, err := s.client(backend)
-	return endpoint{Client: client, backend: backend, emulated: emulated}, err
+	return endpoint{Client: s.client(backend), backend: backend, emulated: emulated}, nil
 }
 
-func (s *Store) client(b rule.Backend) (*s3.Client, error) {
-	if b.CredentialsSecret != "" && s.options.Credentials == nil {
-		return nil, refusal("CredentialsSecretUnsupported", fmt.Sprintf("backend %q has a credentials_secret, which is not supported yet", b.Name))
-	}
+func (s *Store) client(b rule.Backend) *s3.Client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.clients[b]; c != nil {
-		return c, nil
+		return c
 	}
 	c := s3.NewFromConfig(s.cfg, func(o *s3.Options) {
 		if b.Region != "" {
@@ -130,13 +127,17 @@ func (s *Store) client(b rule.Backend) (*s3.Client, error) {
 			o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 			o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		}
-		if b.CredentialsSecret != "" {
-			o.Credentials = s.options.Credentials(b.CredentialsSecret)
+		if s.options.Credentials != nil {
+			if p := s.options.Credentials(b); p != nil {
+				r := &renewal{cache: aws.NewCredentialsCache(p, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = time.Minute })}
+				o.Credentials = r.cache
+				o.APIOptions = append(o.APIOptions, r.around)
+			}
 		}
 		o.Retryer = retryer(retry.DefaultRetryables...)
 	})
 	s.clients[b] = c
-	return c, nil
+	return c
 }
 
 // retryer makes at most three attempts within seconds. More patience is the
@@ -147,12 +148,15 @@ func retryer(on ...retry.IsErrorRetryable) aws.Retryer {
 	})
 }
 
-// once makes the SDK repeat a write only where S3 refused it for its rate. A
+// once makes the SDK repeat a write only where S3 refused it, for its rate or
+// for credentials that were replaced since. A
 // write whose answer was lost may have taken effect, and its repetition would
 // meet that effect and answer 412, as if somebody else had written: Premise
 // would no longer say that nothing of ours happened.
 func once(o *s3.Options) {
-	o.Retryer = retryer(retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes})
+	o.Retryer = retryer(retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes}, retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+		return aws.BoolTernary(errors.As(err, new(*renewed)))
+	}))
 }
 
 // bucketExists tells a missing object from a missing bucket, which a HEAD on
