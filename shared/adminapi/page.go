@@ -51,6 +51,7 @@ type tab struct {
 var tabs = []tab{
 	{"runs", "Runs", http.MethodGet, "jobs/{rule}/runs", "Loading…"},
 	{"failures", "Failures", http.MethodGet, "jobs/{rule}/failures?limit=100", "Loading…"},
+	{"day", "Last day", http.MethodGet, "jobs/{rule}/hours", "Loading…"},
 	{"plan", "Plan", http.MethodPost, "jobs/{rule}/plan", "Comparing both sides, which takes up to 20 s…"},
 }
 
@@ -125,6 +126,8 @@ func viewOf(body any, r *request, now time.Time) *view {
 		v.template = "runs"
 	case failuresBody:
 		v.template = "failures"
+	case hoursBody:
+		v.template, v.Body = "hours", hoursViewOf(body)
 	case planBody:
 		v.template = "plan"
 	case objectBody:
@@ -194,6 +197,7 @@ var pageTemplates = sync.OnceValues(func() (*template.Template, error) {
 		"ago": ago, "clock": clock, "key": legible, "size": size, "number": number, "count": countOf[int64], "times": countOf[int], "words": spaced,
 		"took": took, "part": func(title string, keys []plannedBody) part { return part{title, keys} },
 		"path": url.PathEscape, "query": func(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") },
+		"span": func(ms int64) string { return span(time.Duration(ms) * time.Millisecond) }, "bound": bound,
 		"yes": func(b *bool) bool { return b != nil && *b },
 	}).ParseFS(pageFiles, "page/*.tmpl")
 })

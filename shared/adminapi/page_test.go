@@ -149,6 +149,16 @@ func TestALookAtTheJobsIsCheap(t *testing.T) {
 	}
 }
 
+// count is what a worker counts so many hours ago of copies with these lags.
+func (w *world) count(rule string, ago int, lags ...time.Duration) {
+	w.t.Helper()
+	h := object.Hour{Begin: w.clock().Truncate(time.Hour).Add(-time.Duration(ago) * time.Hour), Copied: int64(len(lags))}
+	for _, lag := range lags {
+		h.Lag.Observe(lag)
+	}
+	w.must(w.ledger.CountHour(context.Background(), rule, h))
+}
+
 func TestWhatThePageShows(t *testing.T) {
 	failed := func(w *world) {
 		w.must(w.ledger.Fail(context.Background(), object.Failure{
@@ -176,7 +186,15 @@ func TestWhatThePageShows(t *testing.T) {
 				w.finish("a", run.Totals{})
 			}
 		}, "GET /jobs/a/runs", []string{`hx-get="jobs/a/runs?cursor=`, "Older runs"}},
-		"failures": {failed, "GET /jobs/a/failures", []string{"a/&lt;b&gt;", "AccessDenied", "no &amp; never", "Allow it.", "1 attempt;", "in 60 min"}},
+		"failures":                        {failed, "GET /jobs/a/failures", []string{"a/&lt;b&gt;", "AccessDenied", "no &amp; never", "Allow it.", "1 attempt;", "in 60 min"}},
+		"a day in which nothing was done": {nil, "GET /jobs/a/hours", []string{"there is no lag", "Nothing was copied in the last 24 hours.", "<div data-small>–</div>"}},
+		"a day": {func(w *world) {
+			w.count("a", 0, 800*time.Millisecond, 900*time.Millisecond)
+			w.count("a", 2, 2*time.Hour)
+		}, "GET /jobs/a/hours", []string{
+			"Lag: 0.8 s on average, 99% within 1 s, in the hour from 12:00 UTC.", "approximate", "In the last 24 hours 3 objects copied, most of them (2) in the hour from 12:00 UTC; 0 attempts failed.",
+			"12:00 UTC: 2 objects copied, 0 attempts failed", "10:00 UTC: 2 h on average, 99% within more than 1 h", `<th scope="row">03-31 13:00</th>`,
+		}},
 		"a plan": {func(w *world) {
 			w.put(from, "a/new", "hello")
 		}, "POST /jobs/a/plan", []string{"A run now would scan 1 key", "a/new", "missing, 5 B", "Nothing was changed."}},

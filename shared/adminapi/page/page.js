@@ -139,8 +139,10 @@ document.addEventListener("click", ({target}) => {
 });
 
 if (window.htmx && window.Idiomorph) {
-  // What somebody opened, and what is at work, is not the API's to say.
+  // What somebody opened, what is at work, and what a part of a row asked for
+  // itself is not for the row to say.
   Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name) => name !== "open" && name !== "aria-disabled";
+  Idiomorph.defaults.callbacks.beforeNodeMorphed = (node) => !node.dataset || !("own" in node.dataset);
   let at = "";
   document.addEventListener("htmx:beforeSwap", () => { at = document.activeElement.id; });
   document.addEventListener("htmx:afterSwap", () => { if (at && document.activeElement === document.body) focusOn(at); });
