@@ -236,6 +236,8 @@ func decodeJob(i item) (run.Job, error) {
 func encodeRun(r run.Run) item {
 	i := runsKey(r.Rule, runItem(r.ID))
 	i.setText(schema.Trigger, string(r.Trigger))
+	i.setText(schema.Mode, string(r.Mode))
+	i.setNumber(schema.Percent, r.Percent)
 	i.setFlag(schema.Existing, r.Existing)
 	i.setText(schema.Scope, r.Scope)
 	i[schema.State] = text(string(r.State))
@@ -257,6 +259,8 @@ func decodeRun(i item) (run.Run, error) {
 	found := run.Run{
 		Rule:      r.text(schema.RunsRule),
 		Trigger:   run.Trigger(r.text(schema.Trigger)),
+		Mode:      run.Mode(r.text(schema.Mode)),
+		Percent:   r.number(schema.Percent),
 		Existing:  r.flag(schema.Existing),
 		Scope:     r.text(schema.Scope),
 		State:     run.State(r.text(schema.State)),
@@ -288,6 +292,7 @@ func (r *reader) numbered(prefix string) (int64, string) {
 var totals = []string{
 	schema.Scanned, schema.Copied, schema.Deleted, schema.Errors, schema.Bytes,
 	schema.Skipped, schema.Sources, schema.Candidates, schema.Held, schema.Sample,
+	schema.Found, schema.Findings,
 }
 
 func (i item) setTotals(t run.Totals) {
@@ -301,10 +306,11 @@ func (i item) setTotals(t run.Totals) {
 	i.setNumber(schema.Candidates, t.Candidates)
 	i.setNumber(schema.Held, t.Held)
 	i.setKeys(schema.Sample, t.Sample)
+	i.setFound(t)
 }
 
 func (r *reader) totals() run.Totals {
-	return run.Totals{
+	t := run.Totals{
 		Scanned:    r.number(schema.Scanned),
 		Copied:     r.number(schema.Copied),
 		Deleted:    r.number(schema.Deleted),
@@ -316,4 +322,6 @@ func (r *reader) totals() run.Totals {
 		Held:       r.number(schema.Held),
 		Sample:     r.keys(schema.Sample),
 	}
+	r.found(&t)
+	return t
 }

@@ -182,7 +182,8 @@ func (l *Ledger) Resent(ctx context.Context, seen run.Shard, at time.Time) error
 
 // encodeShard stays far below the 400 KB that an item may have: a hundred keys
 // of Intent, the sample's ten and three more are at most 1 KB each, and a third
-// more where they are not UTF-8.
+// more where they are not UTF-8. A verification has no Intent, and at most 25
+// Findings and as many Partial as a worker compares at a time, which is 128.
 func encodeShard(s run.Shard) item {
 	i := runsKey(s.Rule, shardItem(s))
 	i.setNumber(schema.Children, s.Children)
@@ -192,6 +193,7 @@ func encodeShard(s run.Shard) item {
 	i.setText(schema.Cursor, escape(s.Cursor))
 	i.setFlag(schema.Ended, s.Ended)
 	i.setKeys(schema.Intent, s.Intent)
+	i.setPartial(s.Partial)
 	i.setTotals(s.Totals)
 	i.setText(schema.ShardError, strings.ToValidUTF8(s.Error, "\uFFFD"))
 	i.setText(schema.LeaseOwner, s.Owner)
@@ -218,6 +220,7 @@ func decodeShard(i item) (run.Shard, error) {
 		Cursor:      r.key(schema.Cursor),
 		Ended:       r.flag(schema.Ended),
 		Intent:      r.keys(schema.Intent),
+		Partial:     r.partial(),
 		Totals:      r.totals(),
 		Error:       r.text(schema.ShardError),
 		Owner:       r.text(schema.LeaseOwner),

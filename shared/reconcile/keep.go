@@ -79,14 +79,14 @@ func (k *walk) keepLease(s run.Shard) {
 
 // firstCut cuts a run's first shard as the last run ended up being cut.
 func (k *walk) firstCut(ctx context.Context) error {
-	if k.of.Shards > 1 || k.shard.Cursor != "" || k.Workers < 2 {
+	if k.of.Shards > 1 || k.shard.Cursor != "" || k.workers < 2 {
 		return nil
 	}
 	pieces, err := k.Runs.Pieces(ctx, k.of)
 	if err != nil || len(pieces) == 0 {
 		return err
 	}
-	ranges := keyspace.Recut(pieces, keyspace.Pieces(k.of.Expected, k.Workers))
+	ranges := keyspace.Recut(pieces, keyspace.Pieces(k.of.Expected, k.workers))
 	return k.giveAway(ctx, ranges)
 }
 
@@ -102,9 +102,9 @@ func (k *walk) share(ctx context.Context, of run.Run) error {
 	switch {
 	case rest.Empty():
 	case of.Shards == 1 && of.Expected == 0 && read >= firstLook:
-		pieces = keyspace.Pieces(0, k.Workers)
+		pieces = keyspace.Pieces(0, k.workers)
 	default:
-		pieces = keyspace.Shares(walked, of.Open, k.Workers)
+		pieces = keyspace.Shares(walked, of.Open, k.workers)
 	}
 	if pieces < 2 {
 		return nil

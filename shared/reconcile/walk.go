@@ -31,18 +31,31 @@ const (
 // Only a new claim tells; nothing may be saved before.
 var errUncertain = errors.New("it is not known whether the shard was shared")
 
+// errand is what is done with the keys of a walk. A walk does by itself what a
+// run is for.
+type errand interface {
+	// consider counts what the listings decide, and puts aside what they do not.
+	consider(seg *segment, p keyspace.Pair)
+	// settle deals with what was put aside, and counts it.
+	settle(ctx context.Context, seg *segment) error
+	// passed is told of each segment behind the cursor, while the walk is locked.
+	passed(seg *segment)
+}
+
 // walk is one attempt at one shard.
 type walk struct {
 	*Worker
-	log   *slog.Logger
-	of    run.Run
-	rule  *rule.Active
-	rules *rule.Set
-	sweep replicate.Sweep
+	log    *slog.Logger
+	of     run.Run
+	rule   *rule.Active
+	rules  *rule.Set
+	errand errand
+	sweep  replicate.Sweep
 	// recheck is set where another attempt came before: a replica written since
 	// may be that one's, so the ledger is asked whose it is.
 	recheck time.Time
 
+	workers  int64         // that may work on the run at the same time
 	wake     chan struct{} // the shard is to be saved
 	inFlight chan struct{} // bounds the segments that are being settled
 	settling sync.WaitGroup
@@ -132,7 +145,7 @@ func (k *walk) readAll(settling, reading context.Context, stop context.CancelCau
 		}
 		seg.upTo = p.Key
 		seg.keys++
-		k.consider(seg, p)
+		k.errand.consider(seg, p)
 		if len(seg.slow) >= min(segmentSize, k.rule.BatchSize) || seg.keys >= segmentKeys {
 			if err := k.dispatch(settling, reading, stop, seg); err != nil {
 				return err
@@ -225,7 +238,7 @@ func (k *walk) dispatch(settling, reading context.Context, stop context.CancelCa
 	}
 	k.settling.Go(func() {
 		defer func() { <-k.inFlight }()
-		if err := k.settle(settling, seg); err != nil {
+		if err := k.errand.settle(settling, seg); err != nil {
 			stop(err)
 			return
 		}
@@ -298,6 +311,10 @@ func (k *walk) fail(ctx context.Context, o replicate.Outcome) error {
 	return k.Failures.Fail(ctx, f)
 }
 
+func (k *walk) passed(seg *segment) {
+	replicate.ReportSkips(k.Metrics, k.rule.Name, seg.totals.Skipped)
+}
+
 // complete notes that a segment is done, and moves the cursor over all segments
 // that are done from where it stands.
 func (k *walk) complete(seg *segment) {
@@ -310,7 +327,7 @@ func (k *walk) complete(seg *segment) {
 		k.ahead = k.ahead[1:]
 		k.shard.Cursor, k.shard.Tries = front.upTo, 0
 		k.shard.Totals = k.shard.Totals.Add(front.totals)
-		replicate.ReportSkips(k.Metrics, k.rule.Name, front.totals.Skipped)
+		k.errand.passed(front)
 	}
 	if k.pending >= k.rule.BatchSize {
 		k.poke()

@@ -1,6 +1,7 @@
 // Package reconcile is the worker of a run: it walks one shard, a range of keys
 // of one rule, as one merge of the listings of both sides, decides about every
-// key as the event path does, and acts on those that are not in step.
+// key as the event path does, and acts on those that are not in step. Of a
+// verification it compares them.
 //
 // What it saves is the last key up to which all is done, together with what that
 // added up to, so that whoever goes on after it counts nothing twice and leaves
@@ -19,6 +20,7 @@ import (
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/telemetry"
+	"bucket-replicator/shared/verify"
 )
 
 // Lister lists up to limit objects (1 to 1,000) whose keys begin with prefix and
@@ -51,6 +53,7 @@ const (
 // changed once it is in use.
 type Worker struct {
 	Replicator *replicate.Replicator
+	Verifier   *verify.Verifier
 	Runs       *run.Runs
 	Lister     Lister
 	Failures   Failures
@@ -59,7 +62,8 @@ type Worker struct {
 	Log        *slog.Logger
 	Now        func() time.Time
 	// Workers is how many may work on a run at the same time. A shard is
-	// shared as long as some of them may be idle.
+	// shared as long as some of them may be idle. A verification takes half of
+	// them, so that a run finds the others.
 	Workers int64
 	// SaveGap is the least time between two saves of a shard while it comes on:
 	// all shards of a rule are in one partition of the table, which takes 1,000
@@ -76,7 +80,7 @@ type Worker struct {
 // to the ticket, the same in all its deliveries.
 func (w *Worker) Work(ctx context.Context, t run.Ticket, owner string) error {
 	of, shard, err := w.Runs.Claim(ctx, t, owner)
-	log := w.Log.With("rule", t.Rule, "run", t.Run, "shard", t.Shard)
+	log := w.Log.With("rule", run.RuleOf(t.Rule), "run", t.Run, "shard", t.Shard)
 	if run.IsOver(err) {
 		log.InfoContext(ctx, "nothing to do", "why", err.Error())
 		return nil
@@ -88,8 +92,8 @@ func (w *Worker) Work(ctx context.Context, t run.Ticket, owner string) error {
 	if err != nil {
 		return err
 	}
-	a := rules.Rule(t.Rule)
-	if a == nil || a.Paused || run.ScopeOf(a) != of.Scope {
+	a := rules.Rule(run.RuleOf(t.Rule))
+	if a == nil || a.Paused && !of.Verifies() || run.ScopeOf(a) != of.Scope {
 		// The schedule cancels the run.
 		log.WarnContext(ctx, "the rule of the run is gone, paused, or leads elsewhere")
 		return nil
@@ -129,8 +133,14 @@ func (w *Worker) walk(of run.Run, shard run.Shard, rules *rule.Set, revision int
 			Holder: fmt.Sprintf("%s/%d/%s", of.Rule, of.ID, shard.ID), Attempt: int(shard.Fence),
 			Suspicious: of.Existing, Slots: w.Slots,
 		},
+		workers:  w.Workers,
 		wake:     make(chan struct{}, 1),
 		inFlight: make(chan struct{}, max(2, cap(w.Slots)/segmentSize+2)),
+	}
+	k.errand = k
+	if of.Verifies() {
+		k.errand = newVerification(k, revision)
+		k.workers /= 2
 	}
 	if shard.Tries > 1 || shard.Fence > 1 {
 		k.recheck = later(shard.SavedAt, of.StartedAt).Add(-clockSkew)

@@ -3,6 +3,7 @@ package replicate
 import (
 	"context"
 	"errors"
+	"time"
 
 	"bucket-replicator/shared/decide"
 	"bucket-replicator/shared/object"
@@ -33,10 +34,7 @@ func (r *Replicator) Look(ctx context.Context, rules *rule.Set, m rule.Match, so
 	if err := t.look(ctx, &in); err != nil {
 		return in, decide.Plan{}, err
 	}
-	if in.Source.Presence == object.Present {
-		in.Outranked = m.OutrankedFor(in.Source)
-	}
-	plan := decide.Decide(in)
+	plan := t.weigh(&in)
 	switch {
 	case t.heldUp(in.Base), t.heldUp(in.SourceBase),
 		plan.Action == decide.Skip && plan.Reason != decide.Identical && t.recordingUnderWay(in, plan):
@@ -45,6 +43,29 @@ func (r *Replicator) Look(ctx context.Context, rules *rule.Set, m rule.Match, so
 		plan = decide.Plan{Action: decide.Skip, Reason: decide.Paused}
 	}
 	return in, plan, nil
+}
+
+// Seen is what somebody saw of one object under one rule: both sides, and what
+// the ledger holds for each. The source has its tags where the match needs them.
+type Seen struct {
+	Source, Dest     object.State
+	Base, SourceBase object.Provenance
+}
+
+// Weigh is the decision about what somebody saw. Nothing is looked at or done.
+func Weigh(rules *rule.Set, m rule.Match, source object.Ref, seen Seen, leaseTTL time.Duration) (decide.Input, decide.Plan) {
+	t := &task{Replicator: &Replicator{leaseTTL: leaseTTL}, rules: rules, match: m, change: object.Change{Ref: source, Kind: object.Due}}
+	in := t.input(seen.Base, seen.SourceBase)
+	in.Source, in.Dest = seen.Source, seen.Dest
+	return in, t.weigh(&in)
+}
+
+// weigh decides about a look.
+func (t *task) weigh(in *decide.Input) decide.Plan {
+	if in.Source.Presence == object.Present {
+		in.Outranked = t.match.OutrankedFor(in.Source)
+	}
+	return decide.Decide(*in)
 }
 
 // tooLong is what a copy fails with whose destination key no bucket takes.

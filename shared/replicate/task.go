@@ -83,10 +83,7 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 				return t.outcome(Deferred, "")
 			}
 		}
-		if in.Source.Presence == object.Present {
-			in.Outranked = t.match.OutrankedFor(in.Source)
-		}
-		plan := decide.Decide(in)
+		plan := t.weigh(&in)
 		switch {
 		case !known && t.mine(in):
 			// The copy landed, its recording lost a race; it is still there.

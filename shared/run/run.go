@@ -1,12 +1,13 @@
-// Package run is the life of a run: a full reconcile of one rule, cut into
-// shards that many workers walk at the same time, each under a lease with a
-// fence. It knows when a run may start, when it is over, what it added up to,
-// and what to do when somebody who worked on it died. Schedule, reconcile and
-// the admin API share it.
+// Package run is the life of a run: a full reconcile of one rule, or a
+// verification of it, cut into shards that many workers walk at the same time,
+// each under a lease with a fence. It knows when a run may start, when it is
+// over, what it added up to, and what to do when somebody who worked on it died.
+// Schedule, reconcile and the admin API share it.
 package run
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"bucket-replicator/shared/keyspace"
@@ -56,13 +57,13 @@ func (p Phase) Deletes() bool { return p >= Deleting }
 
 // Totals are what a shard or a run added up to. Every key that either side has
 // is scanned once, and Scanned is the sum of Copied, Skipped, Deleted, Errors
-// and what is still a candidate.
+// and what is still a candidate; in a verification it is the sum of Found.
 type Totals struct {
 	Scanned int64
 	Copied  int64
 	Deleted int64
 	Errors  int64
-	Bytes   int64            // copied
+	Bytes   int64            // copied; in a verification, compared on each side
 	Skipped map[string]int64 // by decide.Reason
 	// Sources counts the keys that the source has: none of it in a run with
 	// candidates means that the source is suddenly empty.
@@ -76,6 +77,10 @@ type Totals struct {
 	// Sample has some of the destination keys that are held or about to be
 	// deleted, at most MaxSample.
 	Sample []string
+	// Found counts the keys of a verification by class and reason, and
+	// Findings are some of them.
+	Found    map[Grade]int64
+	Findings []Finding
 }
 
 // MaxSample bounds Totals.Sample.
@@ -114,14 +119,27 @@ func (t Totals) Add(o Totals) Totals {
 	}
 	sample := append(append([]string(nil), t.Sample...), o.Sample...)
 	t.Sample = sample[:min(len(sample), MaxSample)]
+	t.Found = maps.Clone(t.Found)
+	for g, n := range o.Found {
+		t.found(g, n)
+	}
+	t.Findings = slices.Clone(t.Findings)
+	for _, f := range o.Findings {
+		t.keep(f)
+	}
 	return t
 }
 
-// Run is one full reconcile of one rule.
+// Run is one full reconcile of one rule, or one verification.
 type Run struct {
+	// Rule is the rule's name; of a verification, Verifications of it.
 	Rule string
 	ID   int64 // counts up from 1 within the rule
 	Trigger
+	// Mode of a verification; empty where the run replicates.
+	Mode Mode
+	// Percent of the keys that both sides have are compared, where it is not 0.
+	Percent int64
 	// Existing asks for a resync: every object is looked at, whatever a
 	// listing would prove, and those older than the rule count.
 	Existing bool
@@ -164,6 +182,8 @@ type Shard struct {
 	// ahead, so that whoever comes after a worker that died can tell a delete
 	// of ours from an object that never was.
 	Intent []string
+	// Partial are objects beyond Cursor whose bytes are compared in part.
+	Partial []Partial
 	Totals
 	// Error says why the shard gave up. It has ended then, and not all of its
 	// keys were seen.
@@ -181,7 +201,8 @@ type Shard struct {
 	SavedAt, SentAt time.Time
 }
 
-// Job is a rule as something that is to be done again and again: one per rule.
+// Job is a rule as something that is to be done again and again: one per rule,
+// and one for the verifications of it, which is never due by itself.
 type Job struct {
 	Rule string
 	// LastRun is the youngest run's ID, ActiveRun the same while that run is

@@ -68,7 +68,7 @@ func ScopeOf(a *rule.Active) string {
 
 // refuse is a Premise that is no race: somebody asked for what cannot be had.
 func refuse(op, ruleName, code, text string) error {
-	return &object.Error{Class: object.Premise, Op: op, Code: code, Err: fmt.Errorf("rule %s: %s", ruleName, text)}
+	return &object.Error{Class: object.Premise, Op: op, Code: code, Err: fmt.Errorf("rule %s: %s", RuleOf(ruleName), text)}
 }
 
 // Start begins a run of the rule, unless one is active (Premise, CodeActive) or
@@ -100,25 +100,49 @@ func (r *Runs) Start(ctx context.Context, a *rule.Active, by Trigger, existing b
 	case !seen.NextDue.After(now), seen.Retry:
 		next.NextDue = now.Add(interval)
 	}
-	begun := Run{
-		Rule: a.Name, ID: next.LastRun, Trigger: by, Existing: existing, Scope: scope,
-		State: Queued, Phase: Copying, Shards: 1, Open: 1, StartedAt: now,
+	return r.begin(ctx, seen, next, Run{Trigger: by, Existing: existing})
+}
+
+// Verify begins a verification of the rule, unless one is active (Premise,
+// CodeActive). Of the keys that both sides have it compares so many percent, 0
+// for all. It changes nothing but its own record, so the rule may be paused, and
+// a run that replicates be under way.
+func (r *Runs) Verify(ctx context.Context, a *rule.Active, mode Mode, percent int64) (Run, error) {
+	name := Verifications(a.Name)
+	jobs, err := r.store.Jobs(ctx, []string{name})
+	if err != nil {
+		return Run{}, err
 	}
-	if seen.LastRun > 0 && seen.Scope == scope {
-		last, err := r.store.Run(ctx, a.Name, seen.LastRun)
+	seen := jobs[name]
+	seen.Rule = name
+	if seen.ActiveRun != 0 {
+		return Run{}, refuse("verify", a.Name, CodeActive, fmt.Sprintf("verification %d is under way", seen.ActiveRun))
+	}
+	next := Job{Rule: name, LastRun: seen.LastRun + 1, ActiveRun: seen.LastRun + 1, Scope: ScopeOf(a)}
+	return r.begin(ctx, seen, next, Run{Trigger: ByRunNow, Mode: mode, Percent: percent})
+}
+
+// begin stores the run that next names as active, with its first shard, and
+// sends that one's ticket.
+func (r *Runs) begin(ctx context.Context, seen, next Job, begun Run) (Run, error) {
+	now := r.now()
+	begun.Rule, begun.ID, begun.Scope = next.Rule, next.ActiveRun, next.Scope
+	begun.State, begun.Phase, begun.Shards, begun.Open, begun.StartedAt = Queued, Copying, 1, 1, now
+	if seen.LastRun > 0 && seen.Scope == next.Scope {
+		last, err := r.store.Run(ctx, begun.Rule, seen.LastRun)
 		if err != nil && object.CodeOf(err) != CodeNotFound {
 			return Run{}, err
 		}
 		begun.Expected = cmp.Or(last.Scanned, last.Expected)
 	}
-	root := Shard{Rule: a.Name, Run: begun.ID, ID: "1", Phase: Copying, SentAt: now}
+	root := Shard{Rule: begun.Rule, Run: begun.ID, ID: "1", Phase: Copying, SentAt: now}
 	if err := r.store.Begin(ctx, seen, next, begun, root); err != nil {
 		if object.ClassOf(err) == object.Premise {
-			return Run{}, refuse("start run", a.Name, CodeActive, "somebody else started one just now")
+			return Run{}, refuse("start run", begun.Rule, CodeActive, "somebody else started one just now")
 		}
 		return Run{}, err
 	}
-	return begun, r.queue.Send(ctx, []Ticket{{Rule: a.Name, Run: begun.ID, Shard: "1", Phase: Copying}})
+	return begun, r.queue.Send(ctx, []Ticket{{Rule: begun.Rule, Run: begun.ID, Shard: "1", Phase: Copying}})
 }
 
 // Cancel ends an active run as Cancelled. Its workers stop at their next
@@ -263,6 +287,8 @@ func (r *Runs) Finish(ctx context.Context, a *rule.Active, was Run) (Run, error)
 	}
 	next.EndedAt = r.now()
 	switch {
+	case next.Error != "" && was.Verifies():
+		next.State = Failed
 	case next.Error != "":
 		next.State = Failed
 		job.NextDue, job.Retry = r.now().Add(min(retryFailed, time.Duration(a.Interval))), true
@@ -278,7 +304,7 @@ func (r *Runs) Finish(ctx context.Context, a *rule.Active, was Run) (Run, error)
 	default:
 		next.State = Succeeded
 	}
-	if next.State != Failed {
+	if next.State != Failed && !was.Verifies() {
 		// Every key was seen: what failed before and did not fail again is well.
 		if err := r.store.Heal(ctx, was.Rule, was.StartedAt); err != nil {
 			return Run{}, err

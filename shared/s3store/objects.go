@@ -43,6 +43,10 @@ func (e endpoint) look(ctx context.Context, at object.Ref) (object.State, error)
 	if err != nil {
 		return object.State{}, err
 	}
+	return found(out), nil
+}
+
+func found(out *s3.HeadObjectOutput) object.State {
 	return object.State{
 		Presence:     object.Present,
 		ETag:         bare(out.ETag),
@@ -51,7 +55,7 @@ func (e endpoint) look(ctx context.Context, at object.Ref) (object.State, error)
 		VersionID:    version(out.VersionId),
 		Checksum:     checksum(out),
 		Archived:     archived(out),
-	}, nil
+	}
 }
 
 // gone tells a hidden object from an absent one by the answer's headers.

@@ -16,7 +16,7 @@ type Call struct {
 	// "catalog.read", "catalog.deploy", "catalog.pause", "catalog.put",
 	// "catalog.remove", "queue.defer",
 	// "queue.backoff", "tickets.send", "objects.head", "objects.copy",
-	// "objects.delete" or "objects.list"; or one of "runs.jobs",
+	// "objects.delete", "objects.list", "objects.describe" or "objects.read"; or one of "runs.jobs",
 	// "runs.setjob", "runs.begin", "runs.run", "runs.list", "runs.shards",
 	// "runs.turn", "runs.claim", "runs.save", "runs.share", "runs.end",
 	// "runs.resent" and "runs.heal".

@@ -21,11 +21,12 @@ import (
 // write as S3's events do. Everything it answers follows from the calls and
 // the clock, so a history can be replayed.
 //
-// Head, Copy, Delete and List are what the code under test calls. The methods
+// Head, Copy, Delete, List, Describe and Read are what the code under test
+// calls. The methods
 // in person.go are what people do to the buckets meanwhile; they are neither
 // counted nor hooked.
 type Objects struct {
-	// Hook is asked before every Head, Copy, Delete and List.
+	// Hook is asked before every call of the code under test.
 	Hook Hook
 	// OnWrite is told of every change, ours and people's alike, after it
 	// took effect and before the call returns, outside the fake's lock.
@@ -67,6 +68,7 @@ type version struct {
 	modified time.Time
 	restored bool
 	owner    bool // bucket-owner-full-control
+	sums     map[object.Sum]string
 }
 
 // maxCopy is the largest object that one CopyObject takes.
@@ -311,6 +313,7 @@ func (o *Objects) write(b *bucket, at object.Ref, v version) *version {
 	o.serial++
 	v.modified = o.now().UTC().Truncate(time.Second)
 	v.etag = b.tag(v.Content, o.serial)
+	v.sums = b.sums(v.Content, v.etag)
 	o.push(b, at.Key, &v)
 	o.tell(b, at, &v, object.Change{Kind: object.Created, ETag: v.etag, Size: v.size()})
 	return &v

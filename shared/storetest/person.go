@@ -23,6 +23,7 @@ type Content struct {
 	StorageClass string // empty: STANDARD
 	SSE, KMSKey  string
 	Multipart    bool // uploaded in parts: its tag is not an MD5
+	Summed       bool // uploaded with a checksum, which is kept
 }
 
 func (c Content) size() int64 { return max(c.Size, int64(len(c.Body))) }
@@ -77,6 +78,12 @@ func (o *Objects) RemoveVersion(at object.Ref, versionID string) {
 // time stay.
 func (o *Objects) PutTags(at object.Ref, tags map[string]string) {
 	o.edit(at, object.Retagged, func(v *version) { v.Tags = maps.Clone(tags) })
+}
+
+// Rot changes the bytes of the current version behind the store's back: its
+// size, its tag, its time and its checksums stay.
+func (o *Objects) Rot(at object.Ref, body []byte) {
+	o.edit(at, object.Irrelevant, func(v *version) { v.Size, v.Body = v.size(), body })
 }
 
 // Archive moves the current version to GLACIER, as a lifecycle rule does.

@@ -91,6 +91,11 @@ func storedTotals(t run.Totals) run.Totals {
 		t.Skipped = nil
 	}
 	t.Sample = storedKeys(t.Sample)
+	t.Found = maps.Clone(t.Found)
+	if len(t.Found) == 0 {
+		t.Found = nil
+	}
+	t.Findings = append([]run.Finding(nil), t.Findings...)
 	return t
 }
 
@@ -109,6 +114,7 @@ func storedRun(r run.Run) run.Run {
 
 func storedShard(s run.Shard) run.Shard {
 	s.Intent = storedKeys(s.Intent)
+	s.Partial = append([]run.Partial(nil), s.Partial...)
 	s.Totals = storedTotals(s.Totals)
 	s.LeasedUntil, s.SavedAt, s.SentAt = storedTime(s.LeasedUntil), storedTime(s.SavedAt), storedTime(s.SentAt)
 	return s

@@ -77,12 +77,21 @@ func fullTotals() run.Totals {
 		Scanned: math.MaxInt64, Copied: 1 << 53, Deleted: 3, Errors: 4, Bytes: 1<<62 + 1,
 		Skipped: map[string]int64{"in_sync": 1<<53 + 1, "excluded": 0, "a b.c#": 7},
 		Sources: 5, Candidates: 6, Held: 7, Sample: []string{"b", "a", "b", ""},
+		Found: map[run.Grade]int64{
+			{Class: run.Matched, Reason: "etag"}:                  1<<53 + 1,
+			{Class: run.Mismatch, Reason: "size"}:                 1,
+			{Class: run.Mismatch, Reason: "metadata", Kept: true}: 2,
+		},
+		Findings: []run.Finding{
+			{Key: "not utf-8 \xff", Grade: run.Grade{Class: run.Mismatch, Reason: "metadata", Kept: true}, Why: "x-amz-meta-ü differs"},
+			{Key: "", Grade: run.Grade{Class: run.Unverifiable, Reason: "etag"}},
+		},
 	}
 }
 
 func fullRun() run.Run {
 	return run.Run{
-		Rule: "mirror", ID: 1, Trigger: run.ByResume, Existing: true, Scope: "src/ü <&> -> dst/",
+		Rule: "mirror", ID: 1, Trigger: run.ByResume, Mode: run.Bytes, Percent: 7, Existing: true, Scope: "src/ü <&> -> dst/",
 		State: run.DeletesHeld, Phase: run.Deleting + 1, Shards: 1000, Open: 7, StartedAt: day, EndedAt: day.Add(time.Hour),
 		Expected: 1 << 40, Approved: true, Error: "shard 1.2: access denied", Totals: fullTotals(),
 	}
@@ -92,7 +101,8 @@ func fullShard() run.Shard {
 	return run.Shard{
 		Rule: "mirror", Run: 1, ID: "1.98.3", Children: 98, Range: keyspace.Range{After: "a", Until: "z"},
 		Phase: run.Deleting, Cursor: "m", Ended: true, Intent: []string{"n", "o"}, Totals: fullTotals(),
-		Error: "listing denied", Owner: "worker-1", LeasedUntil: day.Add(time.Minute), Fence: 1 << 50, Tries: 3,
+		Partial: []run.Partial{{Key: "not utf-8 \xff", Source: "s", Dest: "d", Done: 1 << 40}, {Key: "p", Source: "s-2", Dest: "d-2", Done: 1}},
+		Error:   "listing denied", Owner: "worker-1", LeasedUntil: day.Add(time.Minute), Fence: 1 << 50, Tries: 3,
 		SavedAt: day.Add(time.Second), SentAt: day.Add(-time.Second),
 	}
 }
@@ -135,6 +145,8 @@ func aShardOfAnyKeysComesBack(t *testing.T, f RunsFixture) {
 			Intent: []string{key, "", key}, SavedAt: day,
 		}
 		s.Sample = []string{key}
+		s.Findings = []run.Finding{{Key: key}}
+		s.Partial = []run.Partial{{Key: key}}
 		r := run.Run{Rule: ruleName, ID: 1, State: run.Queued, StartedAt: day}
 		mustBegin(t, f, run.Job{}, run.Job{Rule: ruleName, LastRun: 1}, r, s)
 		wantShards(t, f, ruleName, 1, s)

@@ -34,6 +34,8 @@ const (
 	RunsSucceeded       = "RunsSucceeded"       // rule; some of their objects may have failed
 	RunsFailed          = "RunsFailed"          // rule; some of their keys were not seen
 	DeletesHeld         = "DeletesHeld"         // rule; how many deletes a run left to an approval
+	ObjectsVerified     = "ObjectsVerified"     // rule, class; what a verification made of a key
+	DifferencesFound    = "DifferencesFound"    // rule; by a verification: missing, orphans and mismatches
 )
 
 // The dimensions.
@@ -41,6 +43,7 @@ const (
 	Rule   = "rule"
 	Reason = "reason"
 	Code   = "code"
+	Class  = "class"
 )
 
 // Unit is the CloudWatch unit a metric is published in.

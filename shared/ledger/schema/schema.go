@@ -105,7 +105,7 @@ const (
 
 // Sort keys of the runs table.
 const (
-	JobItem     = "job"    // one per rule, kept for good
+	JobItem     = "job"    // one per rule, and one for its verifications, kept for good
 	RunPrefix   = "run#"   // and the run's number
 	ShardPrefix = "shard#" // and the run's number, "#" and the shard's id
 	// FailurePrefix and object.Failure.ID are a failure's: a key alone can fill
@@ -154,6 +154,8 @@ const (
 // there, zero or not.
 const (
 	Trigger   = "trigger"    // S
+	Mode      = "mode"       // S, of a verification
+	Percent   = "percent"    // N
 	Existing  = "existing"   // BOOL, true or absent
 	State     = "state"      // S, always
 	RunPhase  = "phase"      // N, always
@@ -177,6 +179,7 @@ const (
 	Cursor      = "c"  // S
 	Ended       = "e"  // BOOL, true or absent
 	Intent      = "i"  // L of S, keys
+	Partial     = "ip" // L of M, with Part...
 	ShardError  = "x"  // S
 	LeaseOwner  = "o"  // S
 	LeasedUntil = "ou" // N, Unix milliseconds
@@ -198,4 +201,21 @@ const (
 	Candidates = "tq" // N
 	Held       = "th" // N
 	Sample     = "tm" // L of S, keys as in a shard
+	Found      = "tv" // M of N, by class, "/", reason, and "/kept" where a run keeps it
+	Findings   = "tf" // L of M, with Finding...
+)
+
+// Attributes of a part of an object that was compared.
+const (
+	PartialKey    = "k" // S, as in a shard
+	PartialSource = "s" // S
+	PartialDest   = "d" // S
+	PartialDone   = "n" // N
+)
+
+// Attributes of a finding of a verification.
+const (
+	FindingKey   = "k" // S, as in a shard
+	FindingGrade = "g" // S, as in Found
+	FindingWhy   = "w" // S
 )
