@@ -20,6 +20,7 @@ import (
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/telemetry"
+	"bucket-replicator/shared/verify"
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
@@ -59,6 +60,13 @@ func main() {
 	handler := &reconcile.Handler{
 		Worker: &reconcile.Worker{
 			Replicator: replicator,
+			Verifier: &verify.Verifier{
+				Objects:  objects,
+				Ledger:   items,
+				Now:      time.Now,
+				Sleep:    sleep,
+				LeaseTTL: env.VisibilityTimeout,
+			},
 			Runs:       runs,
 			Lister:     objects,
 			Failures:   items,
@@ -74,4 +82,13 @@ func main() {
 		Jitter: rand.Float64,
 	}
 	lambda.Start(handler.Handle)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/storetest"
 	"bucket-replicator/shared/telemetry"
+	"bucket-replicator/shared/verify"
 )
 
 // leaseTTL is how long the event path's leases live here.
@@ -174,9 +175,19 @@ func (w *world) replicator() *replicate.Replicator {
 // worker is a new one, which lists pages of up to so many keys.
 func (w *world) worker(page int) *reconcile.Worker {
 	return &reconcile.Worker{
-		Replicator: w.replicator(), Runs: w.runs, Lister: pages{w.objects, page}, Failures: w.ledger, Hours: w.ledger,
+		Replicator: w.replicator(), Verifier: w.verifier(), Runs: w.runs, Lister: pages{w.objects, page}, Failures: w.ledger, Hours: w.ledger,
 		Metrics: telemetry.NewMetrics("Test", io.Discard, w.now), Log: w.log, Now: w.now,
 		Workers: 4, Slots: make(chan struct{}, 1),
+	}
+}
+
+func (w *world) verifier() *verify.Verifier {
+	return &verify.Verifier{
+		Objects: w.objects, Ledger: w.ledger, Now: w.now, LeaseTTL: leaseTTL,
+		Sleep: func(ctx context.Context, d time.Duration) error {
+			w.pass(d)
+			return ctx.Err()
+		},
 	}
 }
 
@@ -196,6 +207,13 @@ var errInjected = &object.Error{Class: object.Retryable, Op: "call", Code: "Inje
 // run has ended, whose totals it answers.
 func (w *world) finish(id int64) run.Run {
 	w.t.Helper()
+	return w.finishOf(w.rule().Name, id)
+}
+
+// finishOf is finish for a run or a verification, by the name that it is kept
+// under.
+func (w *world) finishOf(name string, id int64) run.Run {
+	w.t.Helper()
 	ctx := context.Background()
 	a := w.rule()
 	for range 200 {
@@ -204,7 +222,7 @@ func (w *world) finish(id int64) run.Run {
 				w.t.Fatalf("a worker in good weather: %v", err)
 			}
 		}
-		now, err := w.store.Run(ctx, a.Name, id)
+		now, err := w.store.Run(ctx, name, id)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -216,7 +234,7 @@ func (w *world) finish(id int64) run.Run {
 			w.t.Fatal(err)
 		}
 	}
-	shards, _ := w.store.Shards(ctx, a.Name, id)
+	shards, _ := w.store.Shards(ctx, name, id)
 	w.t.Fatalf("run %d does not end: %+v", id, shards)
 	return run.Run{}
 }

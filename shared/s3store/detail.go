@@ -26,7 +26,8 @@ func (s *Store) Describe(ctx context.Context, at object.Ref, withTags, withSums 
 	}
 	detail, err := e.describe(ctx, at, withSums)
 	if err == nil && withTags && detail.Presence == object.Present {
-		detail.Tags, err = e.tags(ctx, at, detail.VersionID)
+		// Not of that version: this takes one right less.
+		detail.Tags, err = e.tags(ctx, at, "")
 	}
 	if err != nil {
 		return object.Detail{}, classify("head", at, err)

@@ -41,6 +41,7 @@ func (c Check) compare(ctx context.Context, o replicate.Sighting, s, d object.De
 	}
 	switch {
 	case apart != "":
+		a.again = apart == tagsDiffer // they were fetched after the look, and may be those of a later object
 		a.finding = differing(o, in, plan, apart, why)
 	case proof.verdict == unproven:
 		a.finding = of(o, run.Unverifiable, proof.reason, proof.why)
