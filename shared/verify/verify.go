@@ -202,8 +202,11 @@ type apart struct {
 // unsettled reports whether another attempt may find something else.
 func (a attempt) unsettled(now time.Time) bool {
 	c := a.finding.Class
-	return a.again || (c.Differs() || c == run.Unverifiable) && now.Sub(a.latest) < settleTime
+	return a.again || (c.Differs() || c == run.Unverifiable) && a.young(now)
 }
+
+// young reports whether somebody may be at it.
+func (a attempt) young(now time.Time) bool { return now.Sub(a.latest) < settleTime }
 
 // guarded is an attempt whose panic says of one key that it cannot be verified.
 func (c Check) guarded(ctx context.Context, o replicate.Sighting, items map[object.Ref]object.Provenance, before attempt, last bool) (a attempt) {
@@ -219,7 +222,7 @@ func (c Check) guarded(ctx context.Context, o replicate.Sighting, items map[obje
 		}
 		before = a
 	}
-	if last && a.unsettled(c.Now()) && a.finding.Class.Differs() {
+	if last && a.finding.Class.Differs() && a.young(c.Now()) {
 		a.finding.Grade = run.Grade{Class: run.Unverifiable, Reason: string(decide.Busy)}
 		a.finding.Why = "it is being replicated, or was changed a moment ago; at this moment " + a.finding.Why
 	}
