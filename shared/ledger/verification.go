@@ -9,20 +9,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-const kept = "/kept"
-
 func encodeGrade(g run.Grade) string {
-	s := string(g.Class) + "/" + g.Reason
-	if g.Kept {
-		s += kept
-	}
-	return s
+	text, _ := g.MarshalText() // which never fails
+	return string(text)
 }
 
-func decodeGrade(s string) run.Grade {
-	s, isKept := strings.CutSuffix(s, kept)
-	class, reason, _ := strings.Cut(s, "/")
-	return run.Grade{Class: run.Class(class), Reason: reason, Kept: isKept}
+func decodeGrade(text string) (g run.Grade) {
+	_ = g.UnmarshalText([]byte(text)) // which never fails
+	return g
 }
 
 func (i item) setFound(t run.Totals) {

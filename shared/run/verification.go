@@ -59,6 +59,28 @@ type Grade struct {
 	Kept bool
 }
 
+// kept follows the reason in the text of a Grade.
+const kept = "/kept"
+
+// MarshalText is class and reason with a slash between them, and what follows
+// them where it is Kept. It never fails.
+func (g Grade) MarshalText() ([]byte, error) {
+	text := string(g.Class) + "/" + g.Reason
+	if g.Kept {
+		text += kept
+	}
+	return []byte(text), nil
+}
+
+// UnmarshalText reads what MarshalText wrote. It never fails: what it does not
+// know is a class of its own.
+func (g *Grade) UnmarshalText(text []byte) error {
+	rest, isKept := strings.CutSuffix(string(text), kept)
+	class, reason, _ := strings.Cut(rest, "/")
+	*g = Grade{Class: Class(class), Reason: reason, Kept: isKept}
+	return nil
+}
+
 // Finding is what a verification found about one key.
 type Finding struct {
 	Key string // at the destination

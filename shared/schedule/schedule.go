@@ -82,10 +82,12 @@ func (h *Handler) tick(ctx context.Context) error {
 		return fmt.Errorf("rules at revision %d: %w", catalog.Revision, err)
 	}
 	names := make([]string, len(catalog.Rules))
+	var wanted []string
 	for i, stored := range catalog.Rules {
 		names[i] = stored.Rule.Name
+		wanted = append(wanted, names[i], run.Verifications(names[i]))
 	}
-	jobs, err := h.Jobs.Jobs(ctx, names)
+	jobs, err := h.Jobs.Jobs(ctx, wanted)
 	if err != nil {
 		return err
 	}
@@ -98,7 +100,7 @@ func (h *Handler) tick(ctx context.Context) error {
 	group.SetLimit(concurrency)
 	for i, name := range names {
 		group.Go(func() error {
-			if err := h.guarded(ctx, rules.Rule(name), jobs[name], keep); err != nil {
+			if err := h.guarded(ctx, rules.Rule(name), jobs[name], jobs[run.Verifications(name)], keep); err != nil {
 				errs[i] = fmt.Errorf("rule %s: %w", name, err)
 				h.Log.ErrorContext(ctx, "tick", "rule", name, "error", err)
 			}
@@ -112,7 +114,7 @@ func (h *Handler) tick(ctx context.Context) error {
 // guarded does what is due for one rule, and turns its panic into an error. The
 // rule is nil where it is switched off. What does not begin in time is left to
 // the next tick.
-func (h *Handler) guarded(ctx context.Context, a *rule.Active, job run.Job, keep int) (err error) {
+func (h *Handler) guarded(ctx context.Context, a *rule.Active, job, verification run.Job, keep int) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -121,10 +123,11 @@ func (h *Handler) guarded(ctx context.Context, a *rule.Active, job run.Job, keep
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("out of time before the rule's turn: %w", err)
 	}
+	verified := h.verification(ctx, a, verification)
 	if a == nil {
-		return h.switchOff(ctx, job)
+		return errors.Join(h.switchOff(ctx, job), verified)
 	}
-	err = h.attend(ctx, a, job)
+	err = errors.Join(h.attend(ctx, a, job), verified)
 	if !a.Paused {
 		err = errors.Join(err, h.retry(ctx, a))
 	}
@@ -170,6 +173,21 @@ func (h *Handler) attend(ctx context.Context, a *rule.Active, job run.Job) error
 	}
 }
 
+// verification looks after the rule's verification while one is active. It may
+// go on while the rule is paused.
+func (h *Handler) verification(ctx context.Context, a *rule.Active, job run.Job) error {
+	switch {
+	case job.ActiveRun == 0:
+		return nil
+	case a == nil:
+		return h.cancel(ctx, job, disabled)
+	case job.Scope != run.ScopeOf(a):
+		return h.cancel(ctx, job, scopeChanged)
+	default:
+		return h.revive(ctx, a, job)
+	}
+}
+
 func (h *Handler) start(ctx context.Context, a *rule.Active, job run.Job) error {
 	by := run.BySchedule
 	if job.Retry {
@@ -184,7 +202,7 @@ func (h *Handler) start(ctx context.Context, a *rule.Active, job run.Job) error 
 }
 
 func (h *Handler) revive(ctx context.Context, a *rule.Active, job run.Job) error {
-	active, err := h.Jobs.Run(ctx, a.Name, job.ActiveRun)
+	active, err := h.Jobs.Run(ctx, job.Rule, job.ActiveRun)
 	if err != nil {
 		return err
 	}
@@ -199,7 +217,7 @@ func (h *Handler) revive(ctx context.Context, a *rule.Active, job run.Job) error
 func (h *Handler) cancel(ctx context.Context, job run.Job, reason string) error {
 	_, err := h.Runs.Cancel(ctx, job.Rule, job.ActiveRun)
 	if err == nil {
-		h.Metrics.Count(telemetry.RunsCancelled, 1, telemetry.Rule, job.Rule, telemetry.Reason, reason)
+		h.Metrics.Count(telemetry.RunsCancelled, 1, telemetry.Rule, run.RuleOf(job.Rule), telemetry.Reason, reason)
 		h.Log.WarnContext(ctx, "run cancelled", "rule", job.Rule, "run", job.ActiveRun, "reason", reason)
 	}
 	return h.unlessLost(ctx, job.Rule, err)

@@ -143,8 +143,14 @@ func (s *stage) run(name string, id int64) run.Run {
 // nothing to do; where the text is not empty, one that gives up.
 func (s *stage) finish(name, problem string) {
 	s.t.Helper()
+	s.finishOf(name, name, problem)
+}
+
+// finishOf is finish for the run or the verification that is kept under a name.
+func (s *stage) finishOf(ruleName, name, problem string) {
+	s.t.Helper()
 	job := s.job(name)
-	a := s.active(name)
+	a := s.active(ruleName)
 	runs := run.New(s.runs, s.tickets, func() time.Time { return s.clock })
 	_, shard, err := runs.Claim(ctx, run.Ticket{Rule: name, Run: job.ActiveRun, Shard: "1", Phase: run.Copying}, "worker")
 	if err == nil {
