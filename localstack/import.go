@@ -122,8 +122,15 @@ func takeOver(sources []string, s rule.Storage) []string {
 		advice = append(advice, "  aws s3api delete-bucket-replication --bucket "+bucket)
 	}
 	advice = append(advice, "The old rule leaves its replicas behind: the objects whose replication status is REPLICA. "+
-		"To the new rule they are somebody else's until they are adopted: those with the content of their source stay as they are, "+
-		"a newer source replaces them and makes them the rule's own, but a delete of the source does not reach them before that. They are:")
+		"To the new rule they are somebody else's, which a delete of the source does not reach, until it adopts them: "+
+		"those with the etag of their source become its own, and nothing else does. When the old rule is disabled, once for each:")
+	for _, r := range s.Replication.Rules {
+		if !r.Enabled {
+			continue // it has no runs
+		}
+		advice = append(advice, "  make adopt RULE="+r.Name)
+	}
+	advice = append(advice, "They are:")
 	told := map[string]bool{}
 	for _, r := range s.Replication.Rules {
 		at, _ := s.Resolve(r.Destination.Bucket)

@@ -146,7 +146,7 @@ func TestImportOfWhatS3Has(t *testing.T) {
 	}
 	for _, said := range []string{
 		"# The old rule still runs.", "#   aws s3api delete-bucket-replication --bucket source\n",
-		"replication status is REPLICA", "#   \"logs/*\" in copy\n",
+		"replication status is REPLICA", "#   make adopt RULE=old\n", "#   \"logs/*\" in copy\n",
 	} {
 		if !strings.Contains(printed, said) {
 			t.Errorf("it does not say %q:\n%s", said, printed)

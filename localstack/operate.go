@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"bucket-replicator/shared/decide"
 	"bucket-replicator/shared/run"
 )
 
@@ -35,19 +36,21 @@ type (
 		Detail    string    `json:"detail"`
 	}
 	runAnswer struct {
-		ID        int64     `json:"run_id"`
-		Status    run.State `json:"status"`
-		Trigger   string    `json:"trigger"`
-		StartedAt time.Time `json:"started_at"`
-		EndedAt   time.Time `json:"ended_at"`
-		Scanned   int64     `json:"objects_scanned"`
-		Copied    int64     `json:"objects_copied"`
-		Skipped   int64     `json:"objects_skipped"`
-		Deleted   int64     `json:"objects_deleted"`
-		Bytes     int64     `json:"bytes_copied"`
-		Errors    int64     `json:"errors"`
-		Held      int64     `json:"deletes_held"`
-		Error     string    `json:"error"`
+		ID        int64            `json:"run_id"`
+		Status    run.State        `json:"status"`
+		Trigger   string           `json:"trigger"`
+		StartedAt time.Time        `json:"started_at"`
+		EndedAt   time.Time        `json:"ended_at"`
+		Scanned   int64            `json:"objects_scanned"`
+		Copied    int64            `json:"objects_copied"`
+		Skipped   int64            `json:"objects_skipped"`
+		Deleted   int64            `json:"objects_deleted"`
+		Bytes     int64            `json:"bytes_copied"`
+		Errors    int64            `json:"errors"`
+		Held      int64            `json:"deletes_held"`
+		Adopt     bool             `json:"adopt"`
+		ByReason  map[string]int64 `json:"skipped_by_reason"`
+		Error     string           `json:"error"`
 	}
 	failureAnswer struct {
 		OccurredAt  time.Time `json:"occurred_at"`
@@ -74,6 +77,7 @@ type operator struct {
 var operations = map[string]func(operator, context.Context, string) error{
 	"jobs":     operator.jobs,
 	"run":      operator.run,
+	"adopt":    operator.adopt,
 	"runs":     operator.runs,
 	"failures": operator.failures,
 	"pause":    operator.pause,
@@ -142,8 +146,17 @@ func (o operator) jobs(ctx context.Context, _ string) error {
 
 // run starts a run and waits for its end. It is an error unless that is well.
 func (o operator) run(ctx context.Context, rule string) error {
+	return o.start(ctx, rule, "/run-now")
+}
+
+// adopt is a run that takes over what another replication left.
+func (o operator) adopt(ctx context.Context, rule string) error {
+	return o.start(ctx, rule, "/run-now?adopt=true")
+}
+
+func (o operator) start(ctx context.Context, rule, what string) error {
 	o.show("run-now")
-	_, answer, err := o.call(ctx, http.MethodPost, jobPath(rule, "/run-now"))
+	_, answer, err := o.call(ctx, http.MethodPost, jobPath(rule, what))
 	if err != nil {
 		return err
 	}
@@ -196,8 +209,12 @@ func (o operator) follow(ctx context.Context, rule string, answer []byte) error 
 }
 
 func (r runAnswer) String() string {
-	return fmt.Sprintf("run %d %s: %d keys seen, %d copied (%s), %d skipped, %d deleted, %d failed",
-		r.ID, words(r.Status), r.Scanned, r.Copied, size(r.Bytes), r.Skipped, r.Deleted, r.Errors)
+	adopted := ""
+	if r.Adopt {
+		adopted = fmt.Sprintf(" (%d of them adopted)", r.ByReason[string(decide.Adopted)])
+	}
+	return fmt.Sprintf("run %d %s: %d keys seen, %d copied (%s), %d skipped%s, %d deleted, %d failed",
+		r.ID, words(r.Status), r.Scanned, r.Copied, size(r.Bytes), r.Skipped, adopted, r.Deleted, r.Errors)
 }
 
 func (o operator) runs(ctx context.Context, rule string) error {

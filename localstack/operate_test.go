@@ -123,6 +123,14 @@ run 8 failed: 0 keys seen, 0 copied (0 B), 0 skipped, 0 deleted, 0 failed
 `, err: "list aws/x: SlowDown"},
 		"a run while another is active": {args: "run a", answers: answers{"POST /a/jobs/a/run-now": {`409 {"error":{"code":"RunActive","message":"rule a: run 7 is active","details":[]}}`}}, err: "rule a: run 7 is active"},
 
+		"an adoption": {args: "adopt a", answers: answers{"POST /a/jobs/a/run-now?adopt=true": {strings.Replace(succeeded,
+			`"skipped_by_reason":{"in_sync":400}`, `"adopt":true,"skipped_by_reason":{"in_sync":388,"adopted":12}`, 1)}}, want: `
+run 7 succeeded: 2400 keys seen, 2000 copied (30.0 kB), 400 skipped (12 of them adopted), 0 deleted, 0 failed
+`},
+		"an adoption of nothing": {args: "adopt a", answers: answers{"POST /a/jobs/a/run-now?adopt=true": {strings.Replace(succeeded, `"existing"`, `"adopt":true,"existing"`, 1)}}, want: `
+run 7 succeeded: 2400 keys seen, 2000 copied (30.0 kB), 400 skipped (0 of them adopted), 0 deleted, 0 failed
+`},
+
 		"runs": {args: "runs a", answers: answers{"GET /a/jobs/a/runs": {`{"runs":[` + running + `,` + heldRun + `],"next_cursor":null}`}}, want: `
 RUN  STATUS        WHY       STARTED   TOOK   SEEN  COPIED  BYTES    SKIPPED  DELETED  FAILED
 7    running       run-now   30 s ago  -      1200  1000    15.0 kB  200      0        0

@@ -84,7 +84,7 @@ func (h *Handler) resume(ctx context.Context, r *request) (answer, error) {
 		return answer{status: http.StatusNoContent}, nil
 	}
 	a.Paused = false
-	begun, err := h.Runs.Start(ctx, a, run.ByResume, false)
+	begun, err := h.Runs.Start(ctx, a, run.ByResume, run.Asked{})
 	switch {
 	case err == nil:
 		return accepted(begun), nil

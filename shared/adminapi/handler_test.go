@@ -84,6 +84,8 @@ func TestEachRouteAnswersItsCodes(t *testing.T) {
 		"a run that does not":                      {nil, "POST /jobs/a/run-now?existing=false", 202, ""},
 		"a run that does perhaps":                  {nil, "POST /jobs/a/run-now?existing=yes", 400, "InvalidRequest"},
 		"a run that does, without saying so":       {nil, "POST /jobs/a/run-now?existing", 400, "InvalidRequest"},
+		"a run that adopts":                        {nil, "POST /jobs/a/run-now?adopt=true", 202, ""},
+		"a run that adopts perhaps":                {nil, "POST /jobs/a/run-now?adopt=1", 400, "InvalidRequest"},
 		"a run of a job nobody knows":              {nil, "POST /jobs/x/run-now", 404, "JobNotFound"},
 		"a run beside another":                     {active, "POST /jobs/a/run-now", 409, "RunActive"},
 		"a run of a paused rule":                   {paused("a"), "POST /jobs/a/run-now", 409, "RulePaused"},
@@ -255,7 +257,7 @@ func TestRunNowAnswersTheRunThatEndsInTime(t *testing.T) {
 	}
 	got := w.ask("POST /jobs/a/run-now?existing=true").wants(200, "")
 	const want = `{"run_id":1,"status":"succeeded","objects_scanned":6,"objects_copied":3,"objects_skipped":3,"objects_deleted":0,"bytes_copied":15,"errors":0,` +
-		`"trigger":"run-now","existing":true,"started_at":"2026-04-01T12:00:00Z","ended_at":"2026-04-01T12:00:05.75Z",` +
+		`"trigger":"run-now","existing":true,"adopt":false,"started_at":"2026-04-01T12:00:00Z","ended_at":"2026-04-01T12:00:05.75Z",` +
 		`"skipped_by_reason":{"excluded":1,"in_sync":2},"error":null}` + "\n"
 	if got.Body != want {
 		t.Errorf("got  %swant %s", got.Body, want)

@@ -91,6 +91,7 @@ type place struct {
 	After    []byte           `json:"a"`
 	Totals   run.Totals       `json:"t"`
 	CopiedBy map[string]int64 `json:"c"`
+	Adopt    bool             `json:"o,omitempty"`
 }
 
 // plan is a dry run: it changes nothing.
@@ -99,6 +100,7 @@ func (h *Handler) plan(ctx context.Context, r *request) (answer, error) {
 	if text, ok := r.value("cursor"); ok && !from.read(text) {
 		r.problem("cursor", "is %q: give the cursor of the answer before, as it is", shortened(text))
 	}
+	adopt := r.boolean("adopt") || from.Adopt
 	if err := r.invalid(); err != nil {
 		return answer{}, err
 	}
@@ -109,7 +111,7 @@ func (h *Handler) plan(ctx context.Context, r *request) (answer, error) {
 	if from.Rule != "" && (from.Rule != r.rule || from.Revision != c.Revision) {
 		return answer{}, conflict(codeRulesChanged, "rule %s: the rules changed since the plan was begun: begin it again, without the cursor", r.rule)
 	}
-	so := inspect.Plan{Totals: from.Totals, CopiedBy: from.CopiedBy, After: string(from.After)}
+	so := inspect.Plan{Totals: from.Totals, CopiedBy: from.CopiedBy, After: string(from.After), Adopt: adopt}
 	p, err := h.Inspect.Plan(ctx, c, r.rule, so, h.until(ctx, patience))
 	var known *object.Error
 	switch {
@@ -139,7 +141,7 @@ func (h *Handler) plan(ctx context.Context, r *request) (answer, error) {
 		held := p.Held(stored.Rule.MaxDeletes)
 		b.Delete.Held = &held
 	} else {
-		cursor := place{Rule: r.rule, Revision: c.Revision, After: []byte(p.After), Totals: p.Totals, CopiedBy: p.CopiedBy}.text()
+		cursor := place{Rule: r.rule, Revision: c.Revision, After: []byte(p.After), Totals: p.Totals, CopiedBy: p.CopiedBy, Adopt: adopt}.text()
 		b.Cursor = &cursor
 	}
 	return answer{status: http.StatusOK, body: b}, nil

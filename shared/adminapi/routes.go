@@ -46,6 +46,7 @@ func (r route) names() []string {
 }
 
 var (
+	adoptParam  = param{name: "adopt", about: "Take over the replicas that the backend's own replication left: those whose status is REPLICA, with the tag of their source. They are skipped as adopted.", schema: schema{"type": "boolean", "default": false}}
 	ifMatch     = param{name: "If-Match", about: "The ETag of what was seen, or *.", header: true, schema: schema{"type": "string"}}
 	ifNoneMatch = param{name: "If-None-Match", about: "Only make a rule, and change none.", header: true, schema: schema{"const": "*"}}
 )
@@ -84,8 +85,11 @@ func init() {
 		{method: http.MethodGet, path: "/jobs/{job}/hours", about: "What was done for a rule in each of the last 24 hours, approximately.",
 			serve: (*Handler).hours, asks: true, answers: map[int]any{http.StatusOK: hoursBody{}}},
 		{method: http.MethodPost, path: "/jobs/{job}/run-now", about: "Start a run, and wait up to 20 s for its end; 202: it goes on.",
-			params: []param{{name: "existing", about: "Look at every object, whatever a listing would prove.", schema: schema{"type": "boolean", "default": false}}},
-			serve:  (*Handler).runNow, answers: map[int]any{http.StatusOK: runBody{}, http.StatusAccepted: runBody{}}, refuses: conflicts},
+			params: []param{
+				{name: "existing", about: "Look at every object, whatever a listing would prove.", schema: schema{"type": "boolean", "default": false}},
+				adoptParam,
+			},
+			serve: (*Handler).runNow, answers: map[int]any{http.StatusOK: runBody{}, http.StatusAccepted: runBody{}}, refuses: conflicts},
 		{method: http.MethodPost, path: "/jobs/{job}/pause", about: "Stop the rule, and its run.",
 			serve: (*Handler).pause, answers: map[int]any{http.StatusNoContent: nil}, refuses: conflicts},
 		{method: http.MethodPost, path: "/jobs/{job}/resume", about: "Let the rule go on, with a full run; 204: there is nothing to make up for.",
@@ -96,7 +100,7 @@ func init() {
 			params: []param{{name: "deletes", about: "How many were seen; only that many are let go.", schema: schema{"type": "integer", "minimum": 1, "maximum": int64(maxDeletes)}}},
 			serve:  (*Handler).approveDeletes, answers: map[int]any{http.StatusAccepted: runBody{}}, refuses: conflicts},
 		{method: http.MethodPost, path: "/jobs/{job}/plan", about: "What a run would do now. Changes nothing.",
-			params: []param{cursorParam("The cursor of the answer before, which was not complete.")},
+			params: []param{cursorParam("The cursor of the answer before, which was not complete."), adoptParam},
 			serve:  (*Handler).plan, asks: true, answers: map[int]any{http.StatusOK: planBody{}}, refuses: conflicts},
 		{method: http.MethodGet, path: "/rules", about: "All rules, those of the configuration file too.",
 			serve: (*Handler).rules, asks: true, answers: map[int]any{http.StatusOK: rulesBody{}}},

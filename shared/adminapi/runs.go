@@ -38,6 +38,7 @@ type runBody struct {
 
 	Trigger   run.Trigger      `json:"trigger"`
 	Existing  bool             `json:"existing"`
+	Adopt     bool             `json:"adopt"`
 	StartedAt *time.Time       `json:"started_at"`
 	EndedAt   *time.Time       `json:"ended_at"` // null: under way
 	ByReason  map[string]int64 `json:"skipped_by_reason"`
@@ -51,7 +52,7 @@ func bodyOf(r run.Run) runBody {
 	b := runBody{
 		RunID: r.ID, Status: r.State,
 		Scanned: r.Scanned, Copied: r.Copied, Skipped: r.SkippedSum(), Deleted: r.Deleted, Bytes: r.Bytes, Errors: r.Errors,
-		Trigger: r.Trigger, Existing: r.Existing, StartedAt: instant(r.StartedAt), EndedAt: instant(r.EndedAt),
+		Trigger: r.Trigger, Existing: r.Existing, Adopt: r.Adopt, StartedAt: instant(r.StartedAt), EndedAt: instant(r.EndedAt),
 		ByReason: r.Totals.Skipped,
 	}
 	if b.ByReason == nil {
@@ -109,7 +110,7 @@ func (h *Handler) runs(ctx context.Context, r *request) (answer, error) {
 // runNow starts a run and waits for its end for a while. A run that cannot get
 // its first ticket now gets it from the schedule, and nobody waits for that.
 func (h *Handler) runNow(ctx context.Context, r *request) (answer, error) {
-	existing := r.boolean("existing")
+	asked := run.Asked{Existing: r.boolean("existing"), Adopt: r.boolean("adopt")}
 	if err := r.invalid(); err != nil {
 		return answer{}, err
 	}
@@ -117,7 +118,7 @@ func (h *Handler) runNow(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	begun, err := h.Runs.Start(ctx, a, run.ByRunNow, existing)
+	begun, err := h.Runs.Start(ctx, a, run.ByRunNow, asked)
 	if err != nil {
 		return h.unsent(ctx, begun, err)
 	}

@@ -123,7 +123,7 @@ func (w *world) rule(name string) *rule.Active {
 // start begins a run as the schedule does.
 func (w *world) start(name string) run.Run {
 	w.t.Helper()
-	begun, err := w.runs.Start(context.Background(), w.rule(name), run.BySchedule, false)
+	begun, err := w.runs.Start(context.Background(), w.rule(name), run.BySchedule, run.Asked{})
 	w.must(err)
 	return begun
 }

@@ -36,6 +36,8 @@ type Input struct {
 
 	// Cause of the source's absence, as the event told it.
 	Cause object.Cause
+	// Adopt: what another replication left at the destination is taken over.
+	Adopt bool
 	// Touched: a change of the source that shows neither in its tag nor in its
 	// time, as a change of its object tags.
 	Touched bool
@@ -60,9 +62,12 @@ const (
 	Forget
 	// Park until the source can be read again.
 	Park
+	// Adopt the destination: it is recorded as the replica of the source that
+	// it is.
+	Adopt
 )
 
-var actions = [...]string{"look", "skip", "copy", "delete", "forget", "park"}
+var actions = [...]string{"look", "skip", "copy", "delete", "forget", "park", "adopt"}
 
 func (a Action) String() string {
 	if int(a) < len(actions) {
@@ -102,6 +107,7 @@ const (
 	Newer    Reason = "newer"    // the source is newer than a foreign object
 	Forced   Reason = "forced"   // the rule lets the source win
 	Priority Reason = "priority" // takes over from a rule of lower priority
+	Adopted  Reason = "adopted"  // another replication left this replica, and it is the rule's own now
 	Removed  Reason = "removed"  // the source is gone, and what is there is ours
 	Gone     Reason = "gone"     // neither side has it
 )
@@ -113,7 +119,7 @@ type Plan struct {
 	// DestETag is the tag that the destination must still have when the
 	// write arrives. Empty on a Copy: it must not exist.
 	DestETag string
-	// Origin is what a Copy's provenance will say.
+	// Origin is what the provenance of a Copy, or of what it adopts, will say.
 	Origin object.Origin
 	// Remember asks that the ledger keeps the reason of this Skip: the
 	// source was removed by a lifecycle rule, which no later look can tell.
@@ -145,7 +151,8 @@ func Decide(in Input) Plan {
 // Equal tags and sizes prove that nothing is to be copied where the destination
 // is no older: whatever wrote the source was over when the destination was
 // written. Whether the object there is ours makes no difference then, so that
-// a sweep of what is in step costs no more than its listings.
+// a sweep of what is in step costs no more than its listings; to one that adopts
+// it makes one.
 func Listed(in Input) (Plan, bool) {
 	r, s, d := in.Rule, in.Source, in.Dest
 	switch {
@@ -157,10 +164,10 @@ func Listed(in Input) (Plan, bool) {
 		return skip(DeletesOff), !r.ReplicateDeletes && !r.DeleteMarkers
 	case !r.AdmitsSize(s.Size):
 		return skip(Excluded), true
-	case !r.ExistingObjects && s.LastModified.Before(r.Since):
+	case !r.ExistingObjects && s.LastModified.Before(r.Since) && !in.Adopt:
 		return skip(Existing), true
 	default:
-		return skip(InSync), d.Presence == object.Present && sameContent(s, d) && !d.LastModified.Before(s.LastModified)
+		return skip(InSync), !in.Adopt && d.Presence == object.Present && sameContent(s, d) && !d.LastModified.Before(s.LastModified)
 	}
 }
 
@@ -170,11 +177,12 @@ func present(in Input) Plan {
 	held := in.Base.Describes(d)
 	ours := held && in.Base.Rule == r.Name
 	origin := in.SourceBase.OriginOf(in.From, s, in.LeaseTTL)
+	adopts := in.Adopt && !held && adoptable(in, origin)
 
 	switch {
 	case !r.Admits(s):
 		return skip(Excluded)
-	case !r.ExistingObjects && s.LastModified.Before(r.Since):
+	case !r.ExistingObjects && s.LastModified.Before(r.Since) && !adopts:
 		return skip(Existing)
 	case held && in.Rival == rule.Higher:
 		return skip(LowerPriority)
@@ -191,6 +199,8 @@ func present(in Input) Plan {
 		why = Missing
 	case ours && reflected:
 		return skip(InSync)
+	case adopts:
+		return Plan{Action: Adopt, Reason: Adopted, Origin: origin.Through(in.From.Bucket)}
 	case r.Conflict == rule.SkipIfDestExists && in.Rival != rule.Lower:
 		return skip(DestExists)
 	case ours:
@@ -207,12 +217,10 @@ func present(in Input) Plan {
 }
 
 // contest decides between a source and a destination that is not ours; held
-// says that it is some other rule's. It compares the times at which people
-// wrote, not those of copies: else an older write could beat a newer one by
-// taking the longer way round a ring.
+// says that it is some other rule's.
 func contest(in Input, held bool, origin object.Origin) Reason {
 	s, d := in.Source, in.Dest
-	newer := origin.LastModified.After(in.Base.OriginOf(in.To, d, in.LeaseTTL).LastModified)
+	newer := newer(in, origin)
 	switch {
 	case held && in.Rival == rule.Lower:
 		return Priority
@@ -225,6 +233,21 @@ func contest(in Input, held bool, origin object.Origin) Reason {
 	default:
 		return DestNewer
 	}
+}
+
+// newer compares the times at which people wrote, not those of copies: else an
+// older write could beat a newer one by taking the longer way round a ring.
+func newer(in Input, origin object.Origin) bool {
+	return origin.LastModified.After(in.Base.OriginOf(in.To, in.Dest, in.LeaseTTL).LastModified)
+}
+
+// adoptable reports whether a destination that no rule of ours wrote is another
+// replication's replica of this source: by the word of its backend, which no
+// person can give, and by its tag. What a person wrote is not, whatever its
+// bytes.
+func adoptable(in Input, origin object.Origin) bool {
+	s, d := in.Source, in.Dest
+	return d.Presence == object.Present && d.Replica && d.ETag == s.ETag && d.Size == s.Size && !newer(in, origin)
 }
 
 // gone decides for a source that is absent or hidden by a delete marker.

@@ -24,6 +24,9 @@ func found(etag string, written int) object.State {
 	return object.State{Presence: object.Present, ETag: etag, Size: 3, LastModified: at(written)}
 }
 
+// left is a replica of another replication's.
+func left(s object.State) object.State { s.Replica = true; return s }
+
 func versioned(s object.State) object.State { s.VersionID = "v"; return s }
 
 var (
@@ -84,6 +87,26 @@ func TestTheTable(t *testing.T) {
 			decide.Input{Rule: policy(func(r *rule.Active) { r.MinSize = 4 }), Source: original, Dest: absent}, decide.Skip, decide.Excluded, ""},
 		"the object is older than a rule for new objects": {
 			decide.Input{Rule: policy(func(r *rule.Active) { r.ExistingObjects, r.Since = false, at(11) }), Source: original, Dest: absent}, decide.Skip, decide.Existing, ""},
+		"another replication's replica, to be adopted": {
+			decide.Input{Rule: policy(), Adopt: true, Source: original, Dest: left(found("e1", 10))}, decide.Adopt, decide.Adopted, ""},
+		"another replication's replica that nobody asked to adopt": {
+			decide.Input{Rule: policy(), Source: original, Dest: left(found("e1", 10))}, decide.Skip, decide.Identical, ""},
+		"the same bytes, put by a person": {
+			decide.Input{Rule: policy(), Adopt: true, Source: original, Dest: found("e1", 12)}, decide.Skip, decide.Identical, ""},
+		"another replication's replica of something else": {
+			decide.Input{Rule: policy(), Adopt: true, Source: original, Dest: left(found("f1", 12))}, decide.Skip, decide.DestNewer, ""},
+		"another replication's replica of an older source with the same bytes": {
+			decide.Input{Rule: policy(), Adopt: true, Source: original, Dest: left(found("e1", 9))}, decide.Copy, decide.Newer, "e1"},
+		"another replication wrote over ours, to be adopted": {
+			decide.Input{Rule: policy(), Adopt: true, Base: base, Source: original, Dest: left(found("e1", 30))}, decide.Adopt, decide.Adopted, ""},
+		"the replica of another rule of ours": {
+			decide.Input{Rule: policy(), Adopt: true, Base: byOther, Source: original, Dest: left(copied)}, decide.Skip, decide.Identical, ""},
+		"another replication's replica, from before a rule for new objects": {
+			decide.Input{Rule: policy(func(r *rule.Active) { r.ExistingObjects, r.Since = false, at(11) }), Adopt: true, Source: original, Dest: left(found("e1", 10))}, decide.Adopt, decide.Adopted, ""},
+		"another replication's replica, under a rule that never overwrites": {
+			decide.Input{Rule: policy(conflict(rule.SkipIfDestExists)), Adopt: true, Source: original, Dest: left(found("e1", 10))}, decide.Adopt, decide.Adopted, ""},
+		"another replication's replica of a source that came from there": {
+			decide.Input{Rule: policy(), Adopt: true, SourceBase: replica(original, 5, there), Source: original, Dest: left(found("e1", 10))}, decide.Skip, decide.Echo, ""},
 		"a higher rule takes the same source": {
 			decide.Input{Rule: policy(), Outranked: true, Source: original, Dest: absent}, decide.Skip, decide.LowerPriority, ""},
 		"a higher rule holds the destination": {

@@ -24,7 +24,7 @@ func TestEveryCombination(t *testing.T) {
 				in := decide.Input{
 					Rule: p.rule, Rival: rival, From: from, To: to, Source: s, Dest: d,
 					Base: base, SourceBase: sourceBase, Mirrored: mirrored,
-					Cause: p.cause, Touched: p.touched, LeaseTTL: ttl,
+					Cause: p.cause, Touched: p.touched, Adopt: p.adopt, LeaseTTL: ttl,
 				}
 				plan := decide.Decide(in)
 				reached[plan.Reason]++
@@ -38,6 +38,7 @@ func TestEveryCombination(t *testing.T) {
 		decide.Existing, decide.LowerPriority, decide.Echo, decide.Archived, decide.DeletedThere, decide.InSync,
 		decide.Identical, decide.DestNewer, decide.DestExists, decide.DeletesOff, decide.NotOurs, decide.Lifecycle,
 		decide.Missing, decide.Changed, decide.Newer, decide.Forced, decide.Priority, decide.Removed, decide.Gone,
+		decide.Adopted,
 	} {
 		if reached[r] == 0 {
 			t.Errorf("no combination led to %q: the product lacks something", r)
@@ -53,6 +54,7 @@ type policyCase struct {
 	rule    *rule.Active
 	cause   object.Cause
 	touched bool
+	adopt   bool
 }
 
 // rivals a destination's ledger item may have.
@@ -65,9 +67,9 @@ func (policyCase) rivals(base object.Provenance) []rule.Rank {
 
 func everyPolicy(visit func(policyCase)) {
 	for _, c := range []rule.Conflict{rule.NewerWins, rule.SourceWins, rule.SkipIfDestExists} {
-		for bits := range 1 << 7 {
+		for bits := range 1 << 8 {
 			on := func(n int) bool { return bits>>n&1 == 1 }
-			p := policyCase{touched: on(5), rule: policy(conflict(c), func(r *rule.Active) {
+			p := policyCase{touched: on(5), adopt: on(7), rule: policy(conflict(c), func(r *rule.Active) {
 				r.ReplicateDeletes, r.DeleteMarkers, r.ReplicateLifecycleDeletes = on(0), on(1), on(2)
 				r.OppositeMarkers, r.ExistingObjects, r.Since = on(3), on(4), at(2)
 			})}
@@ -90,6 +92,7 @@ func everyState(visit func(s, d object.State, base, sourceBase object.Provenance
 			dests = append(dests, found(e, n), versioned(found(e, n)))
 		}
 	}
+	dests = append(dests, left(found("e1", 2)), left(versioned(found("e1", 3))))
 	sources = append(sources, archived(found("e1", 1)), archived(found("e2", 3)))
 	copied := found("e1", 2)
 	bases := []object.Provenance{
@@ -160,6 +163,12 @@ func violated(in decide.Input, p decide.Plan) string {
 		return "deletes what is not ours"
 	case p.Action == decide.Delete && (in.Cause == object.ByLifecycle || b.Expired) && !in.Rule.ReplicateLifecycleDeletes:
 		return "follows a lifecycle expiration"
+	case p.Action == decide.Adopt && !(in.Adopt && there && d.Replica && s.Presence == object.Present && d.ETag == s.ETag):
+		return "adopts what is not another replication's replica of the source"
+	case p.Action == decide.Adopt && b.Landed() && b.Dest.ETag == d.ETag && b.Dest.LastModified.Equal(d.LastModified):
+		return "adopts what a rule wrote"
+	case p.Action == decide.Adopt && p.Origin.Passed(in.To.Bucket):
+		return "adopts an echo"
 	case p.Action == decide.Forget && !(s.Presence.Gone() && d.Presence.Gone()):
 		return "forgets what is still there"
 	case (p.Action == decide.Skip || p.Action == decide.Park) && p.Reason == "":
@@ -206,6 +215,10 @@ func afterwards(in decide.Input, p decide.Plan) decide.Input {
 	switch p.Action {
 	case decide.Copy:
 		in.Dest = object.State{Presence: object.Present, ETag: "copy", Size: in.Source.Size, LastModified: at(9), VersionID: in.Dest.VersionID}
+		in.Base = wrote("mine", in.Source, in.Dest)
+		in.Base.Origin = p.Origin
+		in.Rival = rule.NoRival
+	case decide.Adopt:
 		in.Base = wrote("mine", in.Source, in.Dest)
 		in.Base.Origin = p.Origin
 		in.Rival = rule.NoRival

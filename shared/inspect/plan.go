@@ -44,6 +44,8 @@ type Plan struct {
 	// After is the last key that is decided, without the rule's prefix, where
 	// the time was up.
 	After string
+	// Adopt plans a run that adopts.
+	Adopt bool
 	// Complete says that all keys are decided.
 	Complete bool
 }
@@ -74,7 +76,8 @@ func (i *Inspector) Plan(ctx context.Context, c rule.Catalog, name string, from 
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Totals: from.Totals, CopiedBy: from.CopiedBy, After: from.After}
+	p := Plan{Totals: from.Totals, CopiedBy: from.CopiedBy, After: from.After, Adopt: from.Adopt}
+	sweep.Adopt = p.Adopt
 	if p.CopiedBy == nil {
 		p.CopiedBy = map[string]int64{}
 	}
@@ -148,7 +151,7 @@ func (i *Inspector) walk(ctx context.Context, a *rule.Active, sweep replicate.Sw
 		seg.upTo = pair.Key
 		seg.sightings = append(seg.sightings, s)
 		decided, ok := decide.Listed(decide.Input{
-			Rule: a, Excluded: s.Match.Excluded, Outranked: s.Match.Outranked, Source: s.From, Dest: s.To,
+			Rule: a, Excluded: s.Match.Excluded, Outranked: s.Match.Outranked, Source: s.From, Dest: s.To, Adopt: p.Adopt,
 		})
 		seg.decided = append(seg.decided, replicate.Outcome{Source: s.Source, Dest: s.Match.Dest, Result: replicate.Skipped, Reason: decided.Reason})
 		if !ok {

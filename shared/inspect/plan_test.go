@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"bucket-replicator/shared/decide"
 	"bucket-replicator/shared/inspect"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/replicate"
@@ -60,7 +61,7 @@ func randomWorld(t *testing.T, seed uint64) *world {
 		if random.IntN(2) == 0 {
 			content.Tags = map[string]string{"team": "x"}
 		}
-		switch random.IntN(14) {
+		switch random.IntN(15) {
 		case 0, 1, 2, 3, 4, 5:
 			w.objects.Put(from, content)
 		case 6, 7:
@@ -74,6 +75,13 @@ func randomWorld(t *testing.T, seed uint64) *world {
 			w.objects.Put(from, content)
 		case 11:
 			w.events = nil // lost
+		case 12:
+			if _, ok := w.objects.Get(from); ok {
+				to.Key = r.Destination.Prefix + from.Key[len(r.Source.Prefix):]
+				if len(to.Key) <= 1024 {
+					w.objects.Leave(from, to)
+				}
+			}
 		default:
 			w.deliver()
 		}
@@ -88,9 +96,10 @@ func TestAPlanIsWhatTheRunDoes(t *testing.T) {
 	met := run.Totals{}
 	for seed := uint64(1); seed <= worlds; seed++ {
 		w := randomWorld(t, seed)
-		p := w.plan("a-b")
+		adopt := seed%2 == 0
+		p := w.planned("a-b", inspect.Plan{Adopt: adopt})
 		held := p.Held(w.rules().Rule("a-b").MaxDeletes)
-		did := w.run("a-b")
+		did := w.asked("a-b", run.Asked{Adopt: adopt})
 
 		want := run.Totals{Scanned: did.Scanned, Sources: did.Sources, Copied: did.Copied, Bytes: did.Bytes, Errors: did.Errors, Skipped: did.Skipped}
 		want.Candidates = did.Deleted + did.Held
@@ -106,7 +115,7 @@ func TestAPlanIsWhatTheRunDoes(t *testing.T) {
 		}
 		met = met.Add(p.Totals)
 	}
-	for what, n := range map[string]int64{"copies": met.Copied, "deletes": met.Candidates, "failures": met.Errors, "skips": met.SkippedSum()} {
+	for what, n := range map[string]int64{"copies": met.Copied, "deletes": met.Candidates, "failures": met.Errors, "skips": met.SkippedSum(), "adoptions": met.Skipped[string(decide.Adopted)]} {
 		if n < worlds/20 {
 			t.Errorf("%d %s in %d worlds prove little", n, what, worlds)
 		}

@@ -148,9 +148,14 @@ func (w *world) deliver() {
 // run runs the rule to its end.
 func (w *world) run(name string) run.Run {
 	w.t.Helper()
+	return w.asked(name, run.Asked{})
+}
+
+func (w *world) asked(name string, asked run.Asked) run.Run {
+	w.t.Helper()
 	ctx := context.Background()
 	set := w.rules()
-	r, err := w.runs.Start(ctx, set.Rule(name), run.ByRunNow, false)
+	r, err := w.runs.Start(ctx, set.Rule(name), run.ByRunNow, asked)
 	w.must(err)
 	worker := &reconcile.Worker{
 		Replicator: w.replicator(), Runs: w.runs, Lister: w.objects, Failures: w.ledger, Hours: w.ledger,
@@ -175,7 +180,12 @@ func (w *world) run(name string) run.Run {
 // plan is a whole dry run.
 func (w *world) plan(name string) inspect.Plan {
 	w.t.Helper()
-	p, err := w.inspector.Plan(context.Background(), w.catalog(), name, inspect.Plan{}, w.now().Add(20*time.Second))
+	return w.planned(name, inspect.Plan{})
+}
+
+func (w *world) planned(name string, from inspect.Plan) inspect.Plan {
+	w.t.Helper()
+	p, err := w.inspector.Plan(context.Background(), w.catalog(), name, from, w.now().Add(20*time.Second))
 	w.must(err)
 	if !p.Complete {
 		w.t.Fatal("the plan is not complete")

@@ -112,6 +112,7 @@ func encode(at object.Ref, p object.Provenance) item {
 	i := item{}
 	i.setText(schema.Rule, p.Rule)
 	i.setNumber(schema.Run, p.Run)
+	i.setFlag(schema.Adopted, p.Adopted)
 	i.setText(schema.SourceETag, p.Source.ETag)
 	i.setTime(schema.SourceLastModified, p.Source.LastModified)
 	i.setText(schema.SourceVersionID, p.Source.VersionID)
@@ -263,6 +264,7 @@ func decode(at object.Ref, i item) (object.Provenance, error) {
 		Revision: r.number(schema.ItemRevision),
 		Rule:     r.text(schema.Rule),
 		Run:      r.number(schema.Run),
+		Adopted:  r.flag(schema.Adopted),
 		Source: object.Source{
 			ETag:         r.text(schema.SourceETag),
 			LastModified: r.time(schema.SourceLastModified),

@@ -58,6 +58,9 @@ type State struct {
 	Checksum     string            // "ALGORITHM:value" of the full object, empty where unknown
 	Archived     bool              // in an archive class and not restored: it cannot be read now
 	Tags         map[string]string // nil where nobody asked
+	// Replica: by its own word the backend's replication wrote it, as
+	// x-amz-replication-status says to a look. A person's write makes it false.
+	Replica bool
 }
 
 // Kind says what an event reports. The zero value is not a kind.

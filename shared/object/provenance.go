@@ -22,8 +22,11 @@ type Provenance struct {
 	// Origin is the object that a person wrote. It is Source itself unless
 	// that was a replica too. Never zero where a write of ours landed.
 	Origin Origin
-	// Run is the run of Rule that made the copy; 0: an event did.
+	// Run is the run of Rule that made the copy, or adopted it; 0: an event did.
 	Run int64
+	// Adopted: the write was not ours but another replication's, of the same
+	// source, and somebody told us to take it over.
+	Adopted bool
 	// Expired remembers that a lifecycle rule removed the source and that the
 	// replica was kept on purpose.
 	Expired bool

@@ -65,7 +65,7 @@ func TestWhereverAWorkerDiesTotalsAreExact(t *testing.T) {
 				w := set(t)
 				phase.prepare(w)
 				died := w.dyingAt(nth, late)
-				r, err := w.runs.Start(context.Background(), w.rule(), run.ByRunNow, false)
+				r, err := w.runs.Start(context.Background(), w.rule(), run.ByRunNow, run.Asked{})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -217,7 +217,7 @@ func (h *history) work() {
 		h.t.Fatal(err)
 	}
 	if jobs[a.Name].ActiveRun == 0 {
-		started, err := h.runs.Start(ctx, a, run.BySchedule, h.rand.IntN(5) == 0)
+		started, err := h.runs.Start(ctx, a, run.BySchedule, run.Asked{Existing: h.rand.IntN(5) == 0})
 		if err != nil {
 			h.t.Fatal(err)
 		}

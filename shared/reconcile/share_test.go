@@ -50,7 +50,7 @@ func TestALargeRunIsSharedAndAddsUp(t *testing.T) {
 				runtime.Gosched()
 			}
 		}
-		r, err := w.runs.Start(t.Context(), w.rule(), run.BySchedule, false)
+		r, err := w.runs.Start(t.Context(), w.rule(), run.BySchedule, run.Asked{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,7 @@ func followDeletes(r *rule.Rule) { r.ReplicateDeletes = true }
 // start begins a run, and answers its first ticket.
 func (w *world) start(existing bool) (run.Run, run.Ticket) {
 	w.t.Helper()
-	r, err := w.runs.Start(context.Background(), w.rule(), run.ByRunNow, existing)
+	r, err := w.runs.Start(context.Background(), w.rule(), run.ByRunNow, run.Asked{Existing: existing})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -209,7 +209,7 @@ func (k *walk) sighting(p keyspace.Pair) replicate.Sighting {
 // listed is why a key is skipped that the listings alone decide.
 func (k *walk) listed(s replicate.Sighting) (decide.Reason, bool) {
 	plan, ok := decide.Listed(decide.Input{
-		Rule: k.rule, Excluded: s.Match.Excluded, Outranked: s.Match.Outranked, Source: s.From, Dest: s.To,
+		Rule: k.rule, Excluded: s.Match.Excluded, Outranked: s.Match.Outranked, Source: s.From, Dest: s.To, Adopt: k.of.Adopt,
 	})
 	if !ok {
 		return "", false
@@ -272,6 +272,9 @@ func (k *walk) count(ctx context.Context, totals *run.Totals, o replicate.Outcom
 		totals.Deleted++
 	case replicate.Skipped, replicate.Parked:
 		totals.Skip(string(o.Reason), 1)
+		if o.Reason == decide.Adopted {
+			k.log.InfoContext(ctx, "adopted", "dest_bucket", o.Dest.Bucket.String(), "dest_key", o.Dest.Key)
+		}
 	case replicate.Deferred:
 		totals.Skip(string(decide.Busy), 1)
 	case replicate.Candidate:

@@ -133,7 +133,7 @@ func (w *Worker) walk(of run.Run, shard run.Shard, rules *rule.Set, revision int
 		sweep: replicate.Sweep{
 			Replicator: w.Replicator, Rules: rules, Revision: revision, Rule: a, Run: of.ID,
 			Holder: fmt.Sprintf("%s/%d/%s", of.Rule, of.ID, shard.ID), Attempt: int(shard.Fence),
-			Suspicious: of.Existing, Slots: w.Slots,
+			Suspicious: of.Existing, Adopt: of.Adopt, Slots: w.Slots,
 		},
 		workers:  w.Workers,
 		wake:     make(chan struct{}, 1),

@@ -244,7 +244,7 @@ func (w *world) finishOf(name string, id int64) run.Run {
 func (w *world) sweep(first ...func(run.Run)) run.Run {
 	w.t.Helper()
 	ctx := context.Background()
-	r, err := w.runs.Start(ctx, w.rule(), run.ByRunNow, false)
+	r, err := w.runs.Start(ctx, w.rule(), run.ByRunNow, run.Asked{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -34,6 +34,8 @@ type Sweep struct {
 	Attempt int
 	// Suspicious takes no listing's word: every object is looked at.
 	Suspicious bool
+	// Adopt takes over what another replication left at the destination.
+	Adopt bool
 	// Dry carries nothing out: the outcomes are what would be done, as far as
 	// it is known without trying.
 	Dry bool
@@ -48,6 +50,7 @@ type sight struct {
 	run        int64
 	suspicious bool
 	deletes    bool
+	adopt      bool
 	dry        bool
 }
 
@@ -55,8 +58,8 @@ type sight struct {
 // up to date. With deletes, candidates are looked at once more and deleted;
 // without, they are only told. The outcomes come in the order of the sightings.
 //
-// An object that this run copied already counts as Copied: its worker died
-// before it could say so.
+// An object that this run copied or adopted already counts as that: its worker
+// died before it could say so.
 //
 // An error means that nothing was tried: the ledger could not be read, the
 // rules are outdated (ErrRulesChanged), or the context ended first.
@@ -99,10 +102,14 @@ func (s Sweep) settle(ctx context.Context, o Sighting, base, sourceBase object.P
 		Replicator: s.Replicator, rules: s.Rules, match: o.Match,
 		change:  object.Change{Ref: o.Source},
 		message: s.Holder, delivery: s.Attempt, patient: true,
-		sight: &sight{from: o.From, to: o.To, run: s.Run, suspicious: s.Suspicious, deletes: deletes, dry: s.Dry},
+		sight: &sight{from: o.From, to: o.To, run: s.Run, suspicious: s.Suspicious, deletes: deletes, adopt: s.Adopt, dry: s.Dry},
 	}
 	outcome := t.guarded(ctx, base, sourceBase, true)
 	if outcome.Reason == decide.InSync && !s.Dry && base.Run == s.Run && base.Rule == o.Match.Rule.Name {
+		if base.Adopted {
+			outcome.Reason = decide.Adopted
+			return outcome
+		}
 		outcome.Result, outcome.Reason, outcome.Bytes = Copied, decide.Missing, o.From.Size
 	}
 	return outcome
@@ -111,14 +118,18 @@ func (s Sweep) settle(ctx context.Context, o Sighting, base, sourceBase object.P
 // trusted fills in both sides as they were listed. It reports false where that
 // is not enough to decide: the rule asks for more than a listing has; a lease
 // says that the destination is not settled; our last copy is not what is listed,
-// so a marker may hide it or the listing may be older; or a delete marker may be
-// what hides the source.
+// so a marker may hide it or the listing may be older; a delete marker may be
+// what hides the source; or what another replication left is to be adopted, if
+// this is that.
 func (s *sight) trusted(in *decide.Input, needsTags bool) bool {
 	in.Source, in.Dest = s.from, s.to
 	if s.suspicious || in.Base.Pending.Holder != "" || in.SourceBase.Pending.Holder != "" {
 		return false
 	}
 	if s.from.Presence == object.Present {
+		if s.adopt && s.to.ETag == s.from.ETag && !in.Base.Describes(s.to) {
+			return false
+		}
 		return !needsTags && (!in.Base.Landed() || in.Base.Describes(s.to))
 	}
 	if s.to.Presence != object.Present {

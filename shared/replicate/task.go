@@ -154,6 +154,7 @@ func (t *task) input(base, sourceBase object.Provenance) decide.Input {
 		To:        t.match.Dest,
 		Cause:     t.change.Cause,
 		Touched:   t.change.Kind == object.Retagged && t.match.Rule.ReplicateTags,
+		Adopt:     t.sight != nil && t.sight.adopt,
 		LeaseTTL:  t.leaseTTL,
 	}
 	t.remembered(&in, base, sourceBase)
@@ -281,6 +282,8 @@ func (t *task) act(ctx context.Context, in decide.Input, plan decide.Plan) error
 		return t.forget(ctx, in)
 	case decide.Forget:
 		return t.forget(ctx, in)
+	case decide.Adopt:
+		return t.adopt(ctx, in, plan)
 	case decide.Skip:
 		if plan.Remember {
 			expired := in.Base
@@ -337,6 +340,19 @@ func (t *task) copy(ctx context.Context, in decide.Input, plan decide.Plan) erro
 		Dest:   copied.Dest,
 		Origin: plan.Origin,
 	}, revision)
+}
+
+// adopt records the destination that was looked at as the rule's own, if the
+// ledger is as it was read before. Nothing is copied.
+func (t *task) adopt(ctx context.Context, in decide.Input, plan decide.Plan) error {
+	s, d := in.Source, in.Dest
+	_, err := t.ledger.Put(ctx, in.To, object.Provenance{
+		Revision: in.Base.Revision, Rule: in.Rule.Name, Run: t.runID(), Adopted: true,
+		Source: object.Source{ETag: s.ETag, LastModified: s.LastModified, VersionID: s.VersionID},
+		Dest:   object.Dest{ETag: d.ETag, LastModified: d.LastModified, VersionID: d.VersionID},
+		Origin: plan.Origin,
+	})
+	return err
 }
 
 // record puts the fact of a copy that landed into the ledger, also where the

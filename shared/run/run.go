@@ -41,6 +41,15 @@ const (
 	ByRetry    Trigger = "retry"    // the last run failed
 )
 
+// Asked is what a run does beside what its rule says.
+type Asked struct {
+	// Existing asks for a resync: every object is looked at, whatever a
+	// listing would prove, and those older than the rule count.
+	Existing bool
+	// Adopt takes over the replicas that another replication left.
+	Adopt bool
+}
+
 // Phase of a run, and of a shard. The zero value is no phase.
 type Phase int
 
@@ -140,9 +149,7 @@ type Run struct {
 	Mode Mode
 	// Percent of the keys that both sides have are compared, where it is not 0.
 	Percent int64
-	// Existing asks for a resync: every object is looked at, whatever a
-	// listing would prove, and those older than the rule count.
-	Existing bool
+	Asked
 	// Scope is what is walked, as ScopeOf has it. A rule whose scope changed
 	// meanwhile makes the run void.
 	Scope string

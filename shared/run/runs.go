@@ -79,7 +79,7 @@ func refuse(op, ruleName, code, text string) error {
 // A rule's first run, and the first after its scope changed, is followed by
 // another within minutes. A run that comes before its rule is due does not put
 // off the one that is.
-func (r *Runs) Start(ctx context.Context, a *rule.Active, by Trigger, existing bool) (Run, error) {
+func (r *Runs) Start(ctx context.Context, a *rule.Active, by Trigger, asked Asked) (Run, error) {
 	if a.Paused {
 		return Run{}, refuse("start run", a.Name, CodePaused, "is paused")
 	}
@@ -100,7 +100,7 @@ func (r *Runs) Start(ctx context.Context, a *rule.Active, by Trigger, existing b
 	case !seen.NextDue.After(now), seen.Retry:
 		next.NextDue = now.Add(interval)
 	}
-	return r.begin(ctx, seen, next, Run{Trigger: by, Existing: existing})
+	return r.begin(ctx, seen, next, Run{Trigger: by, Asked: asked})
 }
 
 // Verify begins a verification of the rule, unless one is active (Premise,

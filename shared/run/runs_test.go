@@ -52,7 +52,7 @@ func (s *stage) after(d time.Duration) *stage {
 
 func (s *stage) start(by run.Trigger) run.Run {
 	s.t.Helper()
-	r, err := s.runs.Start(ctx, s.rule, by, false)
+	r, err := s.runs.Start(ctx, s.rule, by, run.Asked{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -189,19 +189,19 @@ func TestARunIsRefused(t *testing.T) {
 	t.Run("while one is active", func(t *testing.T) {
 		s := newStage(t)
 		s.start(run.BySchedule)
-		_, err := s.runs.Start(ctx, s.rule, run.ByRunNow, false)
+		_, err := s.runs.Start(ctx, s.rule, run.ByRunNow, run.Asked{})
 		refused(t, err, run.CodeActive)
 	})
 	t.Run("while the rule is paused", func(t *testing.T) {
 		s := newStage(t)
 		s.rule.Paused = true
-		_, err := s.runs.Start(ctx, s.rule, run.ByRunNow, false)
+		_, err := s.runs.Start(ctx, s.rule, run.ByRunNow, run.Asked{})
 		refused(t, err, run.CodePaused)
 	})
 	t.Run("where somebody else is quicker", func(t *testing.T) {
 		s := newStage(t)
 		s.store.Hook = once("runs.begin", func() { s.start(run.ByRunNow) })
-		_, err := s.runs.Start(ctx, s.rule, run.BySchedule, false)
+		_, err := s.runs.Start(ctx, s.rule, run.BySchedule, run.Asked{})
 		refused(t, err, run.CodeActive)
 		if n := len(s.tickets.Take()); n != 1 || s.job().LastRun != 1 {
 			t.Errorf("%d tickets for the job %+v", n, s.job())
@@ -210,7 +210,7 @@ func TestARunIsRefused(t *testing.T) {
 	t.Run("where the quicker one is over already", func(t *testing.T) {
 		s := newStage(t)
 		s.store.Hook = once("runs.begin", func() { s.whole(nil) })
-		_, err := s.runs.Start(ctx, s.rule, run.BySchedule, false)
+		_, err := s.runs.Start(ctx, s.rule, run.BySchedule, run.Asked{})
 		refused(t, err, run.CodeActive)
 	})
 }

@@ -67,7 +67,7 @@ func (w *world) tick() error {
 	}
 	switch job := jobs["r"]; {
 	case job.LastRun == 0:
-		_, err = w.runs.Start(ctx, w.rule, run.BySchedule, false)
+		_, err = w.runs.Start(ctx, w.rule, run.BySchedule, run.Asked{})
 	case job.ActiveRun != 0:
 		active, failed := w.store.Run(ctx, "r", job.ActiveRun)
 		if failed != nil {

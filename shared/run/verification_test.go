@@ -9,7 +9,7 @@ import (
 
 func TestAVerificationIsAJobOfItsOwn(t *testing.T) {
 	s := newStage(t)
-	replicates, err := s.runs.Start(ctx, s.rule, run.BySchedule, false)
+	replicates, err := s.runs.Start(ctx, s.rule, run.BySchedule, run.Asked{})
 	if err != nil {
 		t.Fatal(err)
 	}

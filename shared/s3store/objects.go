@@ -55,6 +55,7 @@ func found(out *s3.HeadObjectOutput) object.State {
 		VersionID:    version(out.VersionId),
 		Checksum:     checksum(out),
 		Archived:     archived(out),
+		Replica:      out.ReplicationStatus == types.ReplicationStatusReplica,
 	}
 }
 

@@ -193,7 +193,7 @@ func (h *Handler) start(ctx context.Context, a *rule.Active, job run.Job) error 
 	if job.Retry {
 		by = run.ByRetry
 	}
-	begun, err := h.Runs.Start(ctx, a, by, false)
+	begun, err := h.Runs.Start(ctx, a, by, run.Asked{})
 	if begun.ID != 0 { // stored, whether its ticket was sent or not
 		h.Metrics.Count(telemetry.RunsStarted, 1, telemetry.Rule, a.Name)
 		h.Log.InfoContext(ctx, "run started", "rule", a.Name, "run", begun.ID, "trigger", by)

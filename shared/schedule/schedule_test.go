@@ -655,7 +655,7 @@ func TestATickMayBreakOffAnywhere(t *testing.T) {
 		for nth := 1; ; nth++ {
 			s := newStage(t, named("due"), named("gone"), named("elsewhere"))
 			for _, name := range []string{"gone", "elsewhere"} {
-				if _, err := s.handler.Runs.Start(ctx, s.active(name), run.BySchedule, false); err != nil {
+				if _, err := s.handler.Runs.Start(ctx, s.active(name), run.BySchedule, run.Asked{}); err != nil {
 					t.Fatal(err)
 				}
 			}

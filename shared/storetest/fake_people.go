@@ -32,6 +32,12 @@ func (p fakePeople) Put(at object.Ref, c Content) error {
 	return nil
 }
 
+func (p fakePeople) Leave(to object.Bucket, from object.Ref, c Content) error {
+	p.Objects.Put(from, c)
+	p.Objects.Leave(from, object.Ref{Bucket: to, Key: from.Key})
+	return nil
+}
+
 func (p fakePeople) Remove(at object.Ref) error {
 	p.Objects.Remove(at, object.ByRequest)
 	return nil

@@ -106,6 +106,7 @@ func fact(etag string, at time.Time) object.Provenance {
 			Chain:        []object.Bucket{{Backend: "aws", Name: "origin"}, {Backend: "aws-dr", Name: "via"}},
 		},
 		Run:     7,
+		Adopted: true,
 		Expired: true,
 	}
 }

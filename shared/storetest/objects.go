@@ -69,6 +69,7 @@ type version struct {
 	restored bool
 	owner    bool // bucket-owner-full-control
 	sums     map[object.Sum]string
+	replica  bool // another replication wrote it
 }
 
 // maxCopy is the largest object that one CopyObject takes.
@@ -200,7 +201,7 @@ func (o *Objects) List(ctx context.Context, at object.Bucket, prefix, after stri
 				break
 			}
 			s := v.state()
-			s.VersionID, s.Checksum = "", ""
+			s.VersionID, s.Checksum, s.Replica = "", "", false
 			page = append(page, object.Listed{Key: key, State: s})
 		}
 		return nil
@@ -305,6 +306,7 @@ func (v *version) state() object.State {
 		LastModified: v.modified,
 		VersionID:    v.id,
 		Archived:     v.archived(),
+		Replica:      v.replica,
 	}
 }
 

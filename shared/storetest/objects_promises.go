@@ -50,6 +50,36 @@ func lookPromises() []promise {
 			t.want(s.Archived, "an archived object is %+v", s)
 			return t.err
 		}},
+		{name: "a look knows the replicas of the server's own replication", try: func(t *trial) error {
+			from, to := t.ref(true, "k"), t.bucket(true)
+			if t.err != nil {
+				return t.err
+			}
+			t.note("leave a replica", t.h.People.Leave(to, from, Text("x")))
+			source, replica := t.head(from), t.head(object.Ref{Bucket: to, Key: "k"})
+			t.want(!source.Replica, "the source is %+v", source)
+			t.want(replica.Replica && replica.ETag == source.ETag && !replica.LastModified.Before(source.LastModified),
+				"the source is %+v, the replica %+v", source, replica)
+			return t.err
+		}},
+		{name: "a look takes nothing that anybody else wrote for such a replica", try: func(t *trial) error {
+			from, to := t.ref(true, "k"), t.bucket(true)
+			if t.err != nil {
+				return t.err
+			}
+			replica := object.Ref{Bucket: to, Key: "k"}
+			if t.h.People.Leave(to, from, Text("x")) == nil && t.head(replica).Replica { // else the server does not replicate
+				copied := object.Ref{Bucket: t.bucket(true), Key: "k"}
+				t.copy(object.Copy{From: replica, To: copied, SourceETag: t.head(replica).ETag, Tags: true})
+				s := t.head(copied)
+				t.want(!s.Replica, "a copy of a replica is %+v", s)
+				s = t.put(replica, Text("x"))
+				t.want(!s.Replica, "a replica that a person wrote over is %+v", s)
+			}
+			s := t.put(t.ref(false, "k"), Text("x"))
+			t.want(!s.Replica, "an object that somebody put is %+v", s)
+			return t.err
+		}},
 		{name: "a missing bucket is a permanent error", try: func(t *trial) error {
 			there := t.ref(false, "k")
 			s := t.put(there, Text("x"))

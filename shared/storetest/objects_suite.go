@@ -21,6 +21,9 @@ type ObjectStore interface {
 type People interface {
 	Put(at object.Ref, c Content) error
 	Remove(at object.Ref) error
+	// Leave puts an object of which the server's own replication then leaves a
+	// replica under the same key of another bucket, both versioned.
+	Leave(to object.Bucket, from object.Ref, c Content) error
 	// Get is the current version, false where there is none.
 	Get(at object.Ref) (Found, bool, error)
 	// Versions counts versions and delete markers.

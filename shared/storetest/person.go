@@ -43,6 +43,23 @@ func (o *Objects) Put(at object.Ref, c Content) object.State {
 	return o.person(at, func(b *bucket) object.State { return o.write(b, at, version{Content: c}).state() })
 }
 
+// Leave has another replication write a replica of an object, as S3's own leaves
+// them: with the tag and the time of their source.
+func (o *Objects) Leave(from, to object.Ref) object.State {
+	return o.person(to, func(b *bucket) object.State {
+		source := o.buckets[from.Bucket].current(from.Key)
+		if !source.present() {
+			panic(fmt.Sprintf("storetest: %s: there is no object", from))
+		}
+		replica := *source
+		replica.replica = true
+		o.serial++
+		o.push(b, to.Key, &replica)
+		o.tell(b, to, &replica, object.Change{Kind: object.Created, ETag: replica.etag, Size: replica.size()})
+		return replica.state()
+	})
+}
+
 // Remove deletes without a condition: it puts a delete marker on a versioned
 // bucket, whatever is there. On another, removing nothing makes no event.
 func (o *Objects) Remove(at object.Ref, cause object.Cause) object.State {
@@ -148,7 +165,7 @@ func (o *Objects) Fingerprint() uint64 {
 				text(h, v.id, v.etag, v.ContentType, v.StorageClass, v.SSE, v.KMSKey)
 				number(h, v.modified.Unix())
 				number(h, v.size())
-				text(h, fmt.Sprint(v.marker, v.restored, v.owner))
+				text(h, fmt.Sprint(v.marker, v.restored, v.owner, v.replica))
 				pairs(h, v.Metadata)
 				pairs(h, v.Tags)
 			}

@@ -91,7 +91,7 @@ func fullTotals() run.Totals {
 
 func fullRun() run.Run {
 	return run.Run{
-		Rule: "mirror", ID: 1, Trigger: run.ByResume, Mode: run.Bytes, Percent: 7, Existing: true, Scope: "src/ü <&> -> dst/",
+		Rule: "mirror", ID: 1, Trigger: run.ByResume, Mode: run.Bytes, Percent: 7, Asked: run.Asked{Existing: true, Adopt: true}, Scope: "src/ü <&> -> dst/",
 		State: run.DeletesHeld, Phase: run.Deleting + 1, Shards: 1000, Open: 7, StartedAt: day, EndedAt: day.Add(time.Hour),
 		Expected: 1 << 40, Approved: true, Error: "shard 1.2: access denied", Totals: fullTotals(),
 	}

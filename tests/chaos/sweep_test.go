@@ -79,7 +79,7 @@ func TestASweepOf50000KeysOutlivesItsWorkers(t *testing.T) {
 	}
 	a := rules.Rule(p.config().Storage.Replication.Rules[0].Name)
 	began := time.Now()
-	active, err := runs.Start(t.Context(), a, run.ByRunNow, false)
+	active, err := runs.Start(t.Context(), a, run.ByRunNow, run.Asked{})
 	if err != nil {
 		t.Fatal(err)
 	}

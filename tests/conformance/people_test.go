@@ -108,6 +108,25 @@ func (p people) Put(at object.Ref, c storetest.Content) error {
 	return err
 }
 
+func (p people) Leave(to object.Bucket, from object.Ref, c storetest.Content) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := p.PutBucketReplication(ctx, &s3.PutBucketReplicationInput{
+		Bucket: &from.Bucket.Name,
+		ReplicationConfiguration: &types.ReplicationConfiguration{
+			Role: aws.String("arn:aws:iam::000000000000:role/replication"),
+			Rules: []types.ReplicationRule{{
+				Status: types.ReplicationRuleStatusEnabled, Priority: aws.Int32(1), Filter: &types.ReplicationRuleFilter{Prefix: aws.String("")},
+				DeleteMarkerReplication: &types.DeleteMarkerReplication{Status: types.DeleteMarkerReplicationStatusDisabled},
+				Destination:             &types.Destination{Bucket: aws.String("arn:aws:s3:::" + to.Name)},
+			}},
+		},
+	}); err != nil {
+		return err
+	}
+	return p.Put(from, c)
+}
+
 func (p people) Remove(at object.Ref) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -46,6 +46,7 @@ var servers = map[string]s3Server{
 			lostRaces("two looks are not one condition", copyRaces...),
 			lostRaces("a look and a delete are not one condition", "of two deletes if-match one wins"),
 			noRights,
+			because("it keeps a replication configuration, and does not replicate", leftReplicas),
 			because("paging loses whatever follows a non-ASCII start", "a listing pages through any key in the order of bytes"),
 		),
 	},
@@ -63,6 +64,7 @@ var servers = map[string]s3Server{
 		deviations: join(
 			lostRaces("two looks are not one condition", copyRaces...),
 			lostRaces("a look and a delete are not one condition", "of two deletes if-match one wins"),
+			because("it does not replicate", leftReplicas),
 			because("HEAD does not tell of the marker", "a look tells absent from hidden from present"),
 			because("storage classes and encryption are dropped",
 				"a look sees an archived object", "copy sets the storage class", "copy sets the encryption", "copy refuses an archived source"),
@@ -76,6 +78,8 @@ var servers = map[string]s3Server{
 		),
 	},
 }
+
+const leftReplicas = "a look knows the replicas of the server's own replication"
 
 var (
 	ignoredOnCopy = because("the condition is ignored",

@@ -69,6 +69,8 @@ const (
 	Rule         = "w"  // S, the rule that wrote
 	Run          = "wr" // N, its run that did; absent: an event did
 
+	Adopted = "a" // BOOL, true or absent
+
 	SourceETag         = "se" // S
 	SourceLastModified = "st" // N
 	SourceVersionID    = "sv" // S
@@ -157,6 +159,7 @@ const (
 	Mode      = "mode"       // S, of a verification
 	Percent   = "percent"    // N
 	Existing  = "existing"   // BOOL, true or absent
+	Adopt     = "adopt"      // BOOL, true or absent
 	State     = "state"      // S, always
 	RunPhase  = "phase"      // N, always
 	Shards    = "shards"     // N, always

@@ -192,7 +192,7 @@ func (s settings) reconcile(ctx context.Context, cfg aws.Config, items stores, r
 		Metrics: telemetry.NewMetrics("Bench", io.Discard, time.Now), Log: log, Now: time.Now,
 		Workers: int64(s.shards), Slots: make(chan struct{}, s.objects),
 	}
-	begun, err := runs.Start(ctx, rules.Rule(ruleName), run.ByRunNow, false)
+	begun, err := runs.Start(ctx, rules.Rule(ruleName), run.ByRunNow, run.Asked{})
 	if err != nil {
 		return run.Run{}, err
 	}
