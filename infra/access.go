@@ -98,12 +98,18 @@ func copying(partition string, buckets []bucket) access {
 			if b.FiltersTags { // of the version that was looked at, where there are versions
 				a.allow(arn, "s3:GetObjectTagging", "s3:GetObjectVersionTagging")
 			}
+			if b.CopiesLocks { // without these a look tells of no lock
+				a.allow(arn, "s3:GetObjectRetention", "s3:GetObjectLegalHold")
+			}
 		}
 		for _, prefix := range shortest(b.Writes) {
 			arn := objectsARN(partition, b, prefix)
 			a.allow(arn, "s3:GetObject", "s3:PutObject")
 			if b.CopiesTags {
 				a.allow(arn, "s3:PutObjectTagging")
+			}
+			if b.CopiesLocks {
+				a.allow(arn, "s3:PutObjectRetention", "s3:PutObjectLegalHold")
 			}
 			if b.WritesACL {
 				a.allow(arn, "s3:PutObjectAcl")

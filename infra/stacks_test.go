@@ -230,7 +230,8 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		"releases-dr":    {"DeleteObject *", "GetObject *", "ListBucket", "PutObject *", "PutObjectTagging *"},
 		"fresh":          {"GetObject reports/*", "GetObjectTagging reports/*", "GetObjectVersionTagging reports/*", "ListBucket"},
 		"frankfurt-logs": {"GetObject 2026 *", "GetObjectTagging 2026 *", "ListBucket"},
-		"plain":          {"GetObject *", "GetObjectTagging *", "ListBucket"},
+		"plain":          {"GetObject *", "GetObjectLegalHold *", "GetObjectRetention *", "GetObjectTagging *", "ListBucket"},
+		"locked":         {"GetObject *", "ListBucket", "PutObject *", "PutObjectLegalHold *", "PutObjectRetention *", "PutObjectTagging *"},
 		"archive": {
 			"GetObject fresh/*", "GetObject logs/*", "GetObject partner/*", "GetObject plain/*", "GetObject sister/*", "ListBucket",
 			"PutObject fresh/*", "PutObject logs/*", "PutObject partner/*", "PutObject plain/*", "PutObject sister/*",
@@ -245,6 +246,7 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		"fresh":          {"GetObject reports/*", "GetObjectTagging reports/*", "GetObjectVersionTagging reports/*", "ListBucket"},
 		"frankfurt-logs": {"GetObject 2026 *", "ListBucket"},
 		"plain":          {"GetObject *", "ListBucket"},
+		"locked":         {"GetObject *", "ListBucket"},
 		"archive":        {"GetObject fresh/*", "GetObject logs/*", "GetObject off/*", "GetObject partner/*", "GetObject plain/*", "GetObject sister/*", "ListBucket"},
 		"sister-in":      {"GetObject *", "ListBucket"},
 		"switched-off":   {"GetObject *", "ListBucket"}, // for dry runs

@@ -40,8 +40,9 @@ type bucket struct {
 	Reads, Writes, Deletes []string
 	// CopiesTags: a rule copies tags from or to here. FiltersTags: a rule
 	// chooses objects here by their tags. WritesACL: a rule hands its replicas
-	// here to the bucket's owner.
-	CopiesTags, FiltersTags, WritesACL bool
+	// here to the bucket's owner. CopiesLocks: a rule copies retention and
+	// legal holds from or to here.
+	CopiesTags, FiltersTags, WritesACL, CopiesLocks bool
 }
 
 // backend is one of storage.backends and its buckets that rules use.
@@ -82,6 +83,8 @@ func newTopology(storage rule.Storage, home string) topology {
 		source, destination := byAlias[r.Source.Bucket], byAlias[r.Destination.Bucket]
 		source.Reads = append(source.Reads, r.Source.Prefix)
 		source.CopiesTags = source.CopiesTags || r.ReplicateTags
+		source.CopiesLocks = source.CopiesLocks || r.ReplicateObjectLock
+		destination.CopiesLocks = destination.CopiesLocks || r.ReplicateObjectLock
 		source.FiltersTags = source.FiltersTags || len(r.Tags) > 0
 		destination.Writes = append(destination.Writes, r.Destination.Prefix)
 		destination.CopiesTags = destination.CopiesTags || r.ReplicateTags

@@ -101,7 +101,7 @@ func TestWhatTheAPILetsInIsCovered(t *testing.T) {
 		made.Source = rule.Side{Bucket: pick(r, "one", "two"), Prefix: pick(r, "", "a", "a/", "a/b/")}
 		made.Destination = rule.Side{Bucket: pick(r, "two", "three"), Prefix: pick(r, "", "a", "a/", "a/b/")}
 		made.ReplicateDeletes, made.DeleteMarkers = r.IntN(3) == 0, r.IntN(4) == 0
-		made.ReplicateTags, made.OwnerOverride = r.IntN(2) == 0, r.IntN(3) == 0
+		made.ReplicateTags, made.OwnerOverride, made.ReplicateObjectLock = r.IntN(2) == 0, r.IntN(3) == 0, r.IntN(3) == 0
 		if r.IntN(3) == 0 {
 			made.Tags = map[string]string{"k": "v"}
 		}

@@ -12,6 +12,7 @@ import (
 	"bucket-replicator/shared/config"
 	"bucket-replicator/shared/inspect"
 	"bucket-replicator/shared/ledger"
+	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/queue"
 	"bucket-replicator/shared/replicate"
 	"bucket-replicator/shared/rule"
@@ -40,8 +41,9 @@ func main() {
 		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable,
 	})
 	objects := s3store.New(aws, s3store.Options{
-		Backends:    func() []rule.Backend { return replicator.Backends() },
-		Credentials: awsconfig.Credentials(aws),
+		Backends:      func() []rule.Backend { return replicator.Backends() },
+		Credentials:   awsconfig.Credentials(aws),
+		RequesterPays: func(b object.Bucket) bool { return replicator.RequesterPays(b) },
 	})
 	replicator = replicate.New(objects, items, items, time.Now, env.VisibilityTimeout)
 	handler := &adminapi.Handler{

@@ -37,9 +37,10 @@ func main() {
 		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable,
 	})
 	objects := s3store.New(aws, s3store.Options{
-		Backends:    func() []rule.Backend { return replicator.Backends() },
-		Credentials: awsconfig.Credentials(aws),
-		Emulated:    map[string]s3store.Conditions{object.AWS: s3store.Conditions(env.Emulated)},
+		Backends:      func() []rule.Backend { return replicator.Backends() },
+		Credentials:   awsconfig.Credentials(aws),
+		Emulated:      map[string]s3store.Conditions{object.AWS: s3store.Conditions(env.Emulated)},
+		RequesterPays: func(b object.Bucket) bool { return replicator.RequesterPays(b) },
 	})
 	replicator = replicate.New(objects, items, items, time.Now, env.VisibilityTimeout)
 	handler := &replicate.Handler{

@@ -167,6 +167,14 @@ func (r *Replicator) Backends() []rule.Backend {
 	return r.backends
 }
 
+// RequesterPays reports whether whoever asks for the bucket's objects pays, by the
+// rules at hand.
+func (r *Replicator) RequesterPays(b object.Bucket) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rules != nil && r.rules.Storage().RequesterPays(b)
+}
+
 // guarded runs the task and turns its panic into an outcome: it fails this
 // record alone, which the queue delivers again and finally moves to the DLQ.
 func (t *task) guarded(ctx context.Context, base, sourceBase object.Provenance, fresh bool) (o Outcome) {

@@ -321,7 +321,8 @@ func (t *task) copy(ctx context.Context, in decide.Input, plan decide.Plan) erro
 	copied, err := t.objects.Copy(ctx, object.Copy{
 		From: in.From, To: in.To, SourceETag: in.Source.ETag, DestETag: plan.DestETag,
 		Tags: r.ReplicateTags, StorageClass: r.StorageClass, SSE: r.SSE.Mode, KMSKey: r.SSE.KMSKey,
-		BucketKey: true, OwnerOverride: r.OwnerOverride,
+		BucketKey: r.SSE.BucketKey, OwnerOverride: r.OwnerOverride,
+		ObjectLock: r.ReplicateObjectLock, WebsiteRedirect: r.ReplicateWebsiteRedirects,
 	})
 	if err != nil {
 		if leased && object.ClassOf(err) != object.Retryable {

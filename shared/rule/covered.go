@@ -15,7 +15,7 @@ func Uncovered(c Catalog, r Rule) []Problem {
 	from, _ := c.Storage.Resolve(r.Source.Bucket)
 	to, _ := c.Storage.Resolve(r.Destination.Bucket)
 	var reads, writes, deletes []string // prefixes
-	var tagsRead, tagsWritten, filters, owners bool
+	var tagsRead, tagsWritten, filters, owners, locksRead, locksWritten bool
 	var keys []string
 	for _, s := range c.Rules {
 		d := s.Rule
@@ -26,6 +26,7 @@ func Uncovered(c Catalog, r Rule) []Problem {
 			reads = append(reads, d.Source.Prefix)
 			tagsRead = tagsRead || d.ReplicateTags
 			filters = filters || len(d.Tags) > 0
+			locksRead = locksRead || d.ReplicateObjectLock
 		}
 		if at, _ := c.Storage.Resolve(d.Destination.Bucket); at == to {
 			writes = append(writes, d.Destination.Prefix)
@@ -34,6 +35,7 @@ func Uncovered(c Catalog, r Rule) []Problem {
 			}
 			tagsWritten = tagsWritten || d.ReplicateTags
 			owners = owners || d.OwnerOverride
+			locksWritten = locksWritten || d.ReplicateObjectLock
 		}
 		keys = append(keys, d.SSE.KMSKey)
 	}
@@ -62,6 +64,9 @@ func Uncovered(c Catalog, r Rule) []Problem {
 	}
 	if r.OwnerOverride {
 		want(owners, "owner_override", "has owner_override in %s first", r.Destination.Bucket)
+	}
+	if r.ReplicateObjectLock {
+		want(locksRead && locksWritten, "replicate_object_lock", "replicates locks from %s, and one that does to %s, first", r.Source.Bucket, r.Destination.Bucket)
 	}
 	if r.SSE.KMSKey != "" {
 		want(slices.Contains(keys, r.SSE.KMSKey), "sse.kms_key", "encrypts with %s first", r.SSE.KMSKey)

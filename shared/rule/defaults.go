@@ -29,6 +29,7 @@ func DefaultRule() Rule {
 		ExistingObjects: true,
 		MaxDeletes:      MaxDeletes{Count: 1000, Percent: 10},
 		ReplicateTags:   true,
+		SSE:             SSE{BucketKey: true},
 		LatencyTarget:   Duration(15 * time.Minute),
 	}
 }

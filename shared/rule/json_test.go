@@ -23,7 +23,7 @@ func TestEveryProblemOfAJSONTextIsFound(t *testing.T) {
 : storage.replication.rules[0].interval: "soon" is not a duration such as 30s, 15m, 24h or 7d
 : storage.replication.rules[0].max_deletes: is a list, not an object
 : storage.replication.rules[1].Enabled: is not a field; did you mean enabled?
-: storage.replication.rules[1].nothing like it: is not a field (name, enabled, source, destination, interval, batch_size, replicate_deletes, conflict, include_globs, exclude_globs, priority, existing_objects, delete_markers, replicate_lifecycle_deletes, max_deletes, tags, min_size, max_size, storage_class, sse, owner_override, replicate_tags, limits, latency_target)
+: storage.replication.rules[1].nothing like it: is not a field (name, enabled, source, destination, interval, batch_size, replicate_deletes, conflict, include_globs, exclude_globs, priority, existing_objects, delete_markers, replicate_lifecycle_deletes, max_deletes, tags, min_size, max_size, storage_class, sse, owner_override, replicate_tags, replicate_object_lock, replicate_website_redirects, limits, latency_target)
 : storage: is given twice
 `
 	if got != want {

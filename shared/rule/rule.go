@@ -53,6 +53,9 @@ type Bucket struct {
 	Create bool `json:"create,omitempty" yaml:"create,omitempty"`
 	// Versioned switches versions on where the bucket is created.
 	Versioned bool `json:"versioned,omitempty" yaml:"versioned,omitempty"`
+	// RequesterPays: whoever asks for the bucket's objects pays, and you agree
+	// to. Without it such a bucket denies access.
+	RequesterPays bool `json:"requester_pays,omitempty" yaml:"requester_pays,omitempty"`
 }
 
 // Replication holds the rules and what they share.
@@ -128,8 +131,14 @@ type Rule struct {
 	// OwnerOverride gives the destination bucket's owner full control.
 	OwnerOverride bool `json:"owner_override,omitempty" yaml:"owner_override,omitempty"`
 	// ReplicateTags false: replicas get no tags.
-	ReplicateTags bool   `json:"replicate_tags" yaml:"replicate_tags"`
-	Limits        Limits `json:"limits,omitzero" yaml:"limits,omitempty"`
+	ReplicateTags bool `json:"replicate_tags" yaml:"replicate_tags"`
+	// ReplicateObjectLock gives replicas the retention and the legal hold that
+	// the source has when it is copied; needs Object Lock at the destination.
+	ReplicateObjectLock bool `json:"replicate_object_lock,omitempty" yaml:"replicate_object_lock,omitempty"`
+	// ReplicateWebsiteRedirects gives replicas the redirect of a website's
+	// object, as it stands.
+	ReplicateWebsiteRedirects bool   `json:"replicate_website_redirects,omitempty" yaml:"replicate_website_redirects,omitempty"`
+	Limits                    Limits `json:"limits,omitzero" yaml:"limits,omitempty"`
 	// LatencyTarget is the time from event to replica that an alarm watches.
 	LatencyTarget Duration `json:"latency_target" yaml:"latency_target"`
 }
@@ -158,7 +167,13 @@ type SSE struct {
 	// KMSKey is an id, an alias or an ARN, for the two KMS modes; the
 	// account's key for S3 where empty.
 	KMSKey string `json:"kms_key,omitempty" yaml:"kms_key,omitempty"`
+	// BucketKey makes one request to KMS serve many objects, in the mode
+	// aws:kms. False: the key's policy and log see each object.
+	BucketKey bool `json:"bucket_key" yaml:"bucket_key"`
 }
+
+// IsZero reports whether s says nothing: how it is written depends on it.
+func (s SSE) IsZero() bool { return s == DefaultRule().SSE }
 
 // Limits bound what one rule uses, over all workers.
 type Limits struct {

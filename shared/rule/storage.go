@@ -23,6 +23,17 @@ func (s Storage) Resolve(alias string) (object.Bucket, bool) {
 	return at, true
 }
 
+// RequesterPays reports whether an alias of the bucket says that whoever asks
+// for its objects pays.
+func (s Storage) RequesterPays(b object.Bucket) bool {
+	for alias, configured := range s.Buckets {
+		if at, _ := s.Resolve(alias); configured.RequesterPays && at == b {
+			return true
+		}
+	}
+	return false
+}
+
 // bucketsOnAWS are the configured buckets that have no endpoint of their own.
 func (s Storage) bucketsOnAWS() []object.Bucket {
 	elsewhere := map[string]bool{}

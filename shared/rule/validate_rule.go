@@ -51,6 +51,9 @@ func (v *validator) checkRule(i int, r Rule) {
 		v.refuseName(path+".storage_class", r.StorageClass, "a storage class", storageClasses)
 	}
 	v.checkSSE(path+".sse", r.SSE)
+	if r.ReplicateObjectLock && v.storage.Buckets[r.Destination.Bucket].Create {
+		v.refuse(path+".replicate_object_lock", "needs Object Lock at the destination, and %s is created without: make that bucket yourself", r.Destination.Bucket)
+	}
 	v.checkLimits(path+".limits", r.Limits)
 	if time.Duration(r.LatencyTarget) < time.Second {
 		v.refuse(path+".latency_target", "%s is below 1s", r.LatencyTarget)
@@ -149,6 +152,9 @@ func (v *validator) checkSSE(path string, s SSE) {
 	if s.Mode != "" && !slices.Contains(sseModes, s.Mode) {
 		v.refuseName(path+".mode", s.Mode, "an encryption mode", sseModes)
 		return
+	}
+	if !s.BucketKey && s.Mode != "aws:kms" {
+		v.refuse(path+".bucket_key", "goes with mode aws:kms only")
 	}
 	switch {
 	case s.KMSKey == "":

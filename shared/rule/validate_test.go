@@ -20,7 +20,8 @@ func TestValidateAcceptsWhatIsRight(t *testing.T) {
 			r.MaxDeletes = rule.MaxDeletes{Count: 0, Percent: 100}
 			r.Tags = map[string]string{"keep": ""}
 			r.MinSize, r.MaxSize, r.StorageClass, r.OwnerOverride = 1, 1, "GLACIER_IR", true
-			r.SSE = rule.SSE{Mode: "aws:kms:dsse", KMSKey: "alias/replicas"}
+			r.SSE.Mode, r.SSE.KMSKey = "aws:kms:dsse", "alias/replicas"
+			r.ReplicateObjectLock, r.ReplicateWebsiteRedirects = true, true
 			r.Limits = rule.Limits{Concurrency: 4, BytesPerSecond: 1 << 20, Window: "22:00-06:00"}
 			return r
 		}()),
@@ -111,7 +112,7 @@ func TestValidateRefusesInRule(t *testing.T) {
 		"a prefix that is not UTF-8":           {func(r *rule.Rule) { r.Source.Prefix = "\xff/" }, "source.prefix", "is not UTF-8"},
 		"a prefix with a line's end":           {func(r *rule.Rule) { r.Source.Prefix = "a\n/" }, "source.prefix", "has a control character"},
 		"a glob with a tab":                    {func(r *rule.Rule) { r.IncludeGlobs = []string{"a\tb"} }, "include_globs[0]", "has a control character"},
-		"a KMS key of two words":               {func(r *rule.Rule) { r.SSE = rule.SSE{Mode: "aws:kms", KMSKey: "my key"} }, "sse.kms_key", "is not a key's id"},
+		"a KMS key of two words":               {func(r *rule.Rule) { r.SSE.Mode, r.SSE.KMSKey = "aws:kms", "my key" }, "sse.kms_key", "is not a key's id"},
 		"an interval below the tick":           {func(r *rule.Rule) { r.Interval = rule.Duration(59 * time.Second) }, "interval", "59s is below the tick_interval of 1m"},
 		"batches of nothing":                   {func(r *rule.Rule) { r.BatchSize = 0 }, "batch_size", "0 is not within 1 to 10000"},
 		"a batch above ten thousand":           {func(r *rule.Rule) { r.BatchSize = 10_001 }, "batch_size", "10001 is not within"},
@@ -130,7 +131,8 @@ func TestValidateRefusesInRule(t *testing.T) {
 		"sizes that no object has":             {func(r *rule.Rule) { r.MinSize, r.MaxSize = 2, 1 }, "max_size", "no object is both"},
 		"an unknown storage class":             {func(r *rule.Rule) { r.StorageClass = "glacier" }, "storage_class", `"glacier" is not a storage class; did you mean GLACIER?`},
 		"an unknown encryption":                {func(r *rule.Rule) { r.SSE.Mode = "kms" }, "sse.mode", `"kms" is not an encryption mode`},
-		"a KMS key without KMS":                {func(r *rule.Rule) { r.SSE = rule.SSE{Mode: "AES256", KMSKey: "k"} }, "sse.kms_key", "goes with mode aws:kms"},
+		"no bucket key without KMS":            {func(r *rule.Rule) { r.SSE.BucketKey = false }, "sse.bucket_key", "goes with mode aws:kms"},
+		"a KMS key without KMS":                {func(r *rule.Rule) { r.SSE.Mode, r.SSE.KMSKey = "AES256", "k" }, "sse.kms_key", "goes with mode aws:kms"},
 		"a negative concurrency":               {func(r *rule.Rule) { r.Limits.Concurrency = -1 }, "limits.concurrency", "-1 is not within"},
 		"a negative rate":                      {func(r *rule.Rule) { r.Limits.BytesPerSecond = -1 }, "limits.bytes_per_second", "-1 is below 0"},
 		"a window after midnight's end":        {func(r *rule.Rule) { r.Limits.Window = "22:00-24:00" }, "limits.window", "is not a time of day such as"},

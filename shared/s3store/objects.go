@@ -113,6 +113,9 @@ func (s *Store) copy(ctx context.Context, c object.Copy) (object.Copied, error) 
 	if from.backend.Endpoint != to.backend.Endpoint {
 		return object.Copied{}, refusal("CrossBackendCopy", "source and destination have no endpoint in common, and streaming is not supported yet")
 	}
+	if from.pays && !to.pays { // the source's bucket takes its due from a copy elsewhere too
+		to = s.agreed(to)
+	}
 	var look source
 	if needsSource(c) {
 		untagged := c

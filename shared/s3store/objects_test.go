@@ -371,3 +371,37 @@ func TestAnEndpointOfItsOwnIsNotTrustedWithConditions(t *testing.T) {
 	}
 	s.wantSent("HEAD /b/b")
 }
+
+func TestWhereTheRequesterPaysEveryRequestAgrees(t *testing.T) {
+	s := script(t, found("old"), answer{status: 200, body: copyResult}, found("old"), answer{status: 200, body: copyResult})
+	address := s.listen()
+	ours := object.Bucket{Backend: "remote", Name: "ours"}
+	store := s3store.New(plainConfig(), s3store.Options{
+		Backends: func() []rule.Backend {
+			return []rule.Backend{{Name: "remote", Endpoint: address, PathStyle: true}}
+		},
+		Emulated:      map[string]s3store.Conditions{"remote": {}},
+		RequesterPays: func(b object.Bucket) bool { return b == remote },
+	})
+	elsewhere := object.Ref{Bucket: ours, Key: "k"}
+	do := func(what string, err error) {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := store.Head(t.Context(), fromA, false)
+	do("a look", err)
+	_, err = store.Copy(t.Context(), object.Copy{From: fromA, To: elsewhere, SourceETag: "old"})
+	do("a copy from there", err)
+	_, err = store.Head(t.Context(), elsewhere, false)
+	do("a look elsewhere", err)
+	_, err = store.Copy(t.Context(), object.Copy{From: elsewhere, To: fromA, SourceETag: "old"})
+	do("a copy to there", err)
+	var got []string
+	for _, r := range s.requests {
+		got = append(got, r.Header.Get("x-amz-request-payer"))
+	}
+	if want := []string{"requester", "requester", "", "requester"}; !slices.Equal(got, want) {
+		t.Errorf("agreed to pay: %q, want %q", got, want)
+	}
+}

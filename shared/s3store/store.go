@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Conditions are conditions on the destination that an endpoint ignores or
@@ -43,6 +44,9 @@ type Options struct {
 	// the credentials of the aws.Config. They are cached, and read again when a
 	// server refuses them. Nil: all are signed with those of the aws.Config.
 	Credentials func(rule.Backend) aws.CredentialsProvider
+	// RequesterPays says of a bucket that whoever asks for its objects pays, and
+	// that we agree to. Nil: of none.
+	RequesterPays func(object.Bucket) bool
 	// Now is the clock that tells whether a retention is over; nil: time.Now.
 	Now func() time.Time
 }
@@ -55,6 +59,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	clients map[rule.Backend]*s3.Client
+	paying  map[*s3.Client]*s3.Client // each of clients' twin that agrees to pay
 }
 
 // New makes a Store. No request is made before the first call. The HTTP client
@@ -76,7 +81,7 @@ func New(cfg aws.Config, o Options) *Store {
 			t.MaxIdleConns, t.MaxIdleConnsPerHost = 512, 512
 		})
 	}
-	return &Store{cfg: cfg, options: o, clients: map[rule.Backend]*s3.Client{}}
+	return &Store{cfg: cfg, options: o, clients: map[rule.Backend]*s3.Client{}, paying: map[*s3.Client]*s3.Client{}}
 }
 
 // endpoint is where the requests for a bucket go.
@@ -84,6 +89,7 @@ type endpoint struct {
 	*s3.Client
 	backend  rule.Backend
 	emulated Conditions
+	pays     bool
 }
 
 // at finds the endpoint of a bucket. Its errors are permanent until somebody
@@ -105,7 +111,28 @@ func (s *Store) at(b object.Bucket) (endpoint, error) {
 	if !told && backend.Endpoint != "" {
 		emulated = Conditions{Copy: true, Delete: true}
 	}
-	return endpoint{Client: s.client(backend), backend: backend, emulated: emulated}, nil
+	e := endpoint{Client: s.client(backend), backend: backend, emulated: emulated}
+	if s.options.RequesterPays != nil && s.options.RequesterPays(b) {
+		e = s.agreed(e)
+	}
+	return e, nil
+}
+
+// agreed is the endpoint with every request agreeing to be charged for. Without
+// that a bucket whose requesters pay answers 403.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/ObjectsinRequesterPaysBuckets.html
+func (s *Store) agreed(e endpoint) endpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	twin := s.paying[e.Client]
+	if twin == nil {
+		twin = s3.New(e.Options(), func(o *s3.Options) {
+			o.APIOptions = append(o.APIOptions, smithyhttp.SetHeaderValue("x-amz-request-payer", "requester"))
+		})
+		s.paying[e.Client] = twin
+	}
+	e.Client, e.pays = twin, true
+	return e
 }
 
 func (s *Store) client(b rule.Backend) *s3.Client {

@@ -379,8 +379,8 @@ func (im *importer) existing(at place) {
 func (im *importer) everywhere() {
 	im.lose(everyRule, "the origin copies every version, with its version id and its time; here the current object is copied, as a version with an id and a time of its own",
 		"nothing where the current state counts; with versions on at the destination, what replicas were before stays there")
-	im.lose(everyRule, "ACLs, Object Lock retention and legal holds do not travel; objects encrypted with a customer's own key (SSE-C) are recorded as failures",
-		"give the destination bucket a default retention, and let its policy grant access")
+	im.lose(everyRule, "ACLs do not travel, and retention and legal holds only with replicate_object_lock; objects encrypted with a customer's own key (SSE-C) are recorded as failures",
+		"let the policy of the destination bucket grant access; set replicate_object_lock where the destination has Object Lock")
 	im.lose(everyRule, "where the destination is the source of another rule, replicas go on from there; the origin does not replicate replicas",
 		"nothing where there is no such rule; else leave their prefix out of it")
 	im.lose(everyRule, "keys that end in a slash (folder markers) do not replicate",

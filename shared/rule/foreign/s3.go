@@ -287,7 +287,7 @@ func (im *importer) selected(path string, r *rule.Rule, in s3Rule, d dialect) {
 	case in.SourceSelectionCriteria.SseKmsEncryptedObjects.Status == on && key == "":
 		im.missing(atKey, "the key for replicas of the objects that SseKmsEncryptedObjects selects")
 	case in.SourceSelectionCriteria.SseKmsEncryptedObjects.Status == on:
-		r.SSE = rule.SSE{Mode: "aws:kms", KMSKey: key}
+		r.SSE.Mode, r.SSE.KMSKey = "aws:kms", key
 		im.lose(atKey, "the key encrypts every replica; S3 takes it for those of objects that are encrypted with KMS, and DSSE stays DSSE",
 			"set sse.mode: aws:kms:dsse where all objects are; remove sse to have the destination bucket's default instead, and name the key there")
 		im.lose(im.place(criteria+".SseKmsEncryptedObjects"), "with which keys the objects of the source are encrypted is not in the text",
