@@ -13,6 +13,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	variables "bucket-replicator/shared/config"
+	"bucket-replicator/shared/ledger/schema"
 )
 
 const (
@@ -49,6 +50,7 @@ func newAdmin(scope constructs.Construct, id string, settings Settings, t topolo
 	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan", "PutItem", "UpdateItem", "DeleteItem")
 	allowTable(function, tables.Provenance, "BatchGetItem")
 	allowTable(function, tables.Runs, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem")
+	allowIndex(function, tables.Runs, schema.Newest)
 	allowSend(function, shards.Queue, settings)
 
 	accessLog := awslogs.NewLogGroup(scope, jsii.String(id+"AccessLog"), &awslogs.LogGroupProps{

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	variables "bucket-replicator/shared/config"
+	"bucket-replicator/shared/ledger/schema"
 	"bucket-replicator/shared/rule"
 )
 
@@ -33,7 +34,7 @@ func newSchedule(scope constructs.Construct, id string, settings Settings, tick 
 	})
 	allowTable(function, tables.Rules, "GetItem", "Scan")
 	allowTable(function, tables.Runs, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
-	allowRetries(function, tables.Runs)
+	allowIndex(function, tables.Runs, schema.Retries)
 	allowSend(function, shards.Queue, settings)
 	allowSend(function, events.Queue, settings)
 

@@ -48,11 +48,11 @@ func newTable(scope constructs.Construct, id string, s schema.Table, local bool)
 		props.TimeToLiveAttribute = jsii.String(s.TTL)
 	}
 	table := awsdynamodb.NewTable(scope, jsii.String(id), props)
-	if s.Index.Name != "" {
+	for _, index := range s.Indexes {
 		table.AddGlobalSecondaryIndex(&awsdynamodb.GlobalSecondaryIndexProps{
-			IndexName:    jsii.String(s.Index.Name),
-			PartitionKey: attribute(s.Index.PartitionKey, awsdynamodb.AttributeType_STRING),
-			SortKey:      attribute(s.Index.SortKey, awsdynamodb.AttributeType_NUMBER),
+			IndexName:    jsii.String(index.Name),
+			PartitionKey: attribute(index.PartitionKey, awsdynamodb.AttributeType_STRING),
+			SortKey:      attribute(index.SortKey, awsdynamodb.AttributeType_NUMBER),
 		})
 	}
 	return table
@@ -68,9 +68,9 @@ func allowTable(function awslambda.Function, table awsdynamodb.Table, actions ..
 	allowItems(function, table.TableArn(), actions...)
 }
 
-// allowRetries allows to find the failures whose retry is due.
-func allowRetries(function awslambda.Function, table awsdynamodb.Table) {
-	allowItems(function, jsii.String(*table.TableArn()+"/index/"+schema.Runs.Index.Name), "Query")
+// allowIndex allows to find items by an index of a table.
+func allowIndex(function awslambda.Function, table awsdynamodb.Table, index schema.Index) {
+	allowItems(function, jsii.String(*table.TableArn()+"/index/"+index.Name), "Query")
 }
 
 func allowItems(function awslambda.Function, arn *string, actions ...string) {

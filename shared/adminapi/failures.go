@@ -3,7 +3,11 @@ package adminapi
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -12,6 +16,11 @@ import (
 
 type failuresBody struct {
 	Failures []failureBody `json:"failures"`
+	// NextCursor asks for the page that follows; null: there is none.
+	NextCursor *string `json:"next_cursor"`
+
+	// For the page: the alias of the source.
+	bucket string
 }
 
 // failureBody is an object that could not be replicated.
@@ -29,6 +38,8 @@ type failureBody struct {
 	Advice      string     `json:"advice"`
 	Attempts    int        `json:"attempts"`      // in a row
 	WillRetryAt *time.Time `json:"will_retry_at"` // null: not before somebody acts
+
+	raw string // the source key, for the page
 }
 
 // destKey is a destination key, as failureBody has the source's.
@@ -49,26 +60,57 @@ func base64Of(key string) string {
 
 func (h *Handler) failures(ctx context.Context, r *request) (answer, error) {
 	limit := int(r.integer("limit", defaultLimit, 1, maxFailures))
+	after := r.failurePlace("cursor")
 	if err := r.invalid(); err != nil {
 		return answer{}, err
 	}
-	if _, _, err := h.find(ctx, r.rule); err != nil {
-		return answer{}, err
-	}
-	failures, err := h.Failures.Failures(ctx, r.rule, limit)
+	_, stored, err := h.find(ctx, r.rule)
 	if err != nil {
 		return answer{}, err
 	}
-	body := failuresBody{Failures: make([]failureBody, len(failures))}
+	failures, err := h.Failures.FailurePage(ctx, r.rule, after, limit+1)
+	if err != nil {
+		return answer{}, err
+	}
+	body := failuresBody{bucket: stored.Rule.Source.Bucket}
+	if len(failures) > limit {
+		failures = failures[:limit]
+		next := failureCursor(failures[limit-1].Place())
+		body.NextCursor = &next
+	}
+	body.Failures = make([]failureBody, len(failures))
 	for i, f := range failures {
 		body.Failures[i] = failureBodyOf(f)
 	}
 	return answer{status: http.StatusOK, body: body}, nil
 }
 
+// failureCursor is what a page is asked for with that begins after a place.
+func failureCursor(p object.FailurePlace) string {
+	return cursors.EncodeToString(fmt.Appendf(nil, "%d.%s", p.OccurredAt.UnixMilli(), p.ID))
+}
+
+var failureID = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// failurePlace is the inverse of failureCursor; the zero place where the
+// parameter is not given.
+func (r *request) failurePlace(name string) object.FailurePlace {
+	v, ok := r.value(name)
+	if !ok {
+		return object.FailurePlace{}
+	}
+	text, err := cursors.DecodeString(v)
+	at, id, _ := strings.Cut(string(text), ".")
+	ms, notNumber := strconv.ParseInt(at, 10, 64)
+	if err != nil || notNumber != nil || !failureID.MatchString(id) {
+		r.problem(name, "is %q: give the next_cursor of the page before, as it is", shortened(v))
+	}
+	return object.FailurePlace{OccurredAt: time.UnixMilli(ms).UTC(), ID: id}
+}
+
 func failureBodyOf(f object.Failure) failureBody {
 	b := failureBody{
-		ID: f.ID(), OccurredAt: instant(f.OccurredAt),
+		raw: f.Source.Key, ID: f.ID(), OccurredAt: instant(f.OccurredAt),
 		SourceKey: f.Source.Key, SourceKeyBase64: base64Of(f.Source.Key), destKey: destKeyOf(f.Dest.Key),
 		Code: f.Code, Error: f.Message, Advice: f.Advice, Attempts: f.Attempts, WillRetryAt: instant(f.Due()),
 	}

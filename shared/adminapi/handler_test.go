@@ -439,13 +439,49 @@ func TestFailuresAreListedAsTheyAre(t *testing.T) {
 		`"code":"SlowDown","error":"slow","advice":"Wait.","attempts":1,"will_retry_at":"2026-04-01T12:17:00Z"}`
 	older := `{"id":"` + id("a/\xff") + `","run_id":null,"occurred_at":"2026-04-01T12:00:00Z","source_key":"a/\ufffd","source_key_base64":"YS//","dest_key":"a/\ufffd","dest_key_base64":"YS/+",` +
 		`"code":"AccessDenied","error":"no","advice":"Let it.","attempts":1,"will_retry_at":null}`
-	for query, want := range map[string]string{"": newer + "," + older, "?limit=1": newer} {
-		if got := w.ask("GET /jobs/a/failures"+query).wants(200, "").Body; got != `{"failures":[`+want+"]}\n" {
-			t.Errorf("got  %swant %s", got, want)
+	next, _ := w.ask("GET /jobs/a/failures?limit=1").json()["next_cursor"].(string)
+	for query, want := range map[string]string{
+		"":                         newer + "," + older + `],"next_cursor":null`,
+		"?limit=2":                 newer + "," + older + `],"next_cursor":null`,
+		"?limit=1":                 newer + `],"next_cursor":"` + next + `"`,
+		"?limit=1&cursor=" + next:  older + `],"next_cursor":null`,
+		"?limit=20&cursor=" + next: older + `],"next_cursor":null`,
+	} {
+		if got := w.ask("GET /jobs/a/failures"+query).wants(200, "").Body; got != `{"failures":[`+want+"}\n" {
+			t.Errorf("%s: got  %swant %s", query, got, want)
 		}
 	}
-	if got := w.ask("GET /jobs/c/failures").wants(200, "").Body; got != `{"failures":[]}`+"\n" {
+	if got := w.ask("GET /jobs/c/failures").wants(200, "").Body; got != `{"failures":[],"next_cursor":null}`+"\n" {
 		t.Errorf("got %s", got)
+	}
+	for _, cursor := range []string{"", "x", "Nw", next + "x", "LTEueA"} {
+		w.ask("GET /jobs/a/failures?cursor="+cursor).wants(400, "InvalidRequest")
+	}
+}
+
+// Each page of ten thousand costs one query, and together they tell of each
+// once.
+func TestManyFailuresComeInPages(t *testing.T) {
+	const all = 10_000
+	w := newWorld(t)
+	for i := range all {
+		w.must(w.ledger.Fail(context.Background(), object.Failure{
+			Rule: "a", Source: object.Ref{Bucket: from, Key: fmt.Sprintf("a/%05d", i)}, OccurredAt: w.clock().Add(time.Duration(i/10) * time.Second),
+		}))
+	}
+	told, asked := map[string]bool{}, 0
+	for cursor := ""; ; asked++ {
+		body := w.ask("GET /jobs/a/failures?limit=1000"+cursor).wants(200, "").json()
+		for _, f := range body["failures"].([]any) {
+			told[f.(map[string]any)["id"].(string)] = true
+		}
+		if body["next_cursor"] == nil {
+			break
+		}
+		cursor = "&cursor=" + body["next_cursor"].(string)
+	}
+	if n := w.ledger.Counts()["ledger.failurePage"]; len(told) != all || asked != 9 || n != 10 {
+		t.Errorf("%d were told on %d pages, by %d queries", len(told), asked+1, n)
 	}
 }
 

@@ -50,7 +50,7 @@ type tab struct {
 
 var tabs = []tab{
 	{"runs", "Runs", http.MethodGet, "jobs/{rule}/runs", "Loading…"},
-	{"failures", "Failures", http.MethodGet, "jobs/{rule}/failures?limit=100", "Loading…"},
+	{"failures", "Failures", http.MethodGet, "jobs/{rule}/failures?limit=50", "Loading…"},
 	{"day", "Last day", http.MethodGet, "jobs/{rule}/hours", "Loading…"},
 	{"plan", "Plan", http.MethodPost, "jobs/{rule}/plan", "Comparing both sides, which takes up to 20 s…"},
 }
@@ -169,6 +169,12 @@ func (v *view) At(t *time.Time) struct {
 		At  *time.Time
 	}{v.Now, t}
 }
+
+// Bucket is the alias of the source.
+func (b failuresBody) Bucket() string { return b.bucket }
+
+// Raw is the source key as it is.
+func (b failureBody) Raw() string { return b.raw }
 
 // part is a list of a plan.
 type part struct {

@@ -35,9 +35,10 @@ type Store interface {
 }
 
 // Failures lists up to limit of the objects that a rule could not replicate,
-// those that failed last first. It fails with an *object.Error.
+// those that failed last first, after a place that an earlier answer had. It
+// fails with an *object.Error.
 type Failures interface {
-	Failures(ctx context.Context, rule string, limit int) ([]object.Failure, error)
+	FailurePage(ctx context.Context, rule string, after object.FailurePlace, limit int) ([]object.Failure, error)
 }
 
 // Hours lists what was counted for a rule in the hours from a time on, oldest

@@ -52,6 +52,12 @@ func filled(kind any, text string, now time.Time) any {
 		for i := range b.Jobs {
 			b.Jobs[i].sentence, b.Jobs[i].held = text, 25
 		}
+	case failuresBody:
+		b.bucket = text
+		for i := range b.Failures {
+			b.Failures[i].raw = text
+		}
+		return b
 	case jobBody:
 		b.sentence, b.held = text, 25
 		active := run.Running

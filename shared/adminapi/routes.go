@@ -80,7 +80,7 @@ func init() {
 			params: []param{limitParam(maxRuns), cursorParam("The next_cursor of the page before.")},
 			serve:  (*Handler).runs, asks: true, answers: map[int]any{http.StatusOK: runsBody{}}},
 		{method: http.MethodGet, path: "/jobs/{job}/failures", about: "What could not be replicated, newest first.",
-			params: []param{limitParam(maxFailures)},
+			params: []param{limitParam(maxFailures), cursorParam("The next_cursor of the page before.")},
 			serve:  (*Handler).failures, asks: true, answers: map[int]any{http.StatusOK: failuresBody{}}},
 		{method: http.MethodGet, path: "/jobs/{job}/hours", about: "What was done for a rule in each of the last 24 hours, approximately.",
 			serve: (*Handler).hours, asks: true, answers: map[int]any{http.StatusOK: hoursBody{}}},

@@ -79,7 +79,7 @@ func (l *Ledger) Failure(ctx context.Context, ruleName string, source object.Ref
 }
 
 // Failures lists up to limit failures of a rule, newest first; 0: all. It reads
-// all there are, since no index has them in that order: Trim keeps them few.
+// all there are, and what was recorded just now as well.
 func (l *Ledger) Failures(ctx context.Context, ruleName string, limit int) ([]object.Failure, error) {
 	var key expression
 	key.is(schema.RunsRule, text(ruleName))
@@ -97,15 +97,31 @@ func (l *Ledger) Failures(ctx context.Context, ruleName string, limit int) ([]ob
 	return found, nil
 }
 
+// FailurePage lists up to limit failures of a rule that come after a place,
+// newest first. It reads the index, which may be a moment behind. The place may
+// be of a failure that is gone, or occurred again, since.
+func (l *Ledger) FailurePage(ctx context.Context, ruleName string, after object.FailurePlace, limit int) ([]object.Failure, error) {
+	var key expression
+	key.is(schema.Newest.PartitionKey, text(ruleName))
+	in := &dynamodb.QueryInput{
+		TableName: aws.String(l.tables.Runs), IndexName: aws.String(schema.Newest.Name), ScanIndexForward: aws.Bool(false),
+	}
+	if after.ID != "" {
+		in.ExclusiveStartKey = runsKey(ruleName, schema.FailurePrefix+after.ID)
+		in.ExclusiveStartKey[schema.Newest.SortKey] = millis(after.OccurredAt)
+	}
+	return l.failures(ctx, ruleName, in, key, limit)
+}
+
 // Due lists up to limit failures of a rule whose RetryAt has come by now, the
 // longest due first; 0: all. It reads the index, which may be a moment behind:
 // Postpone tells.
 func (l *Ledger) Due(ctx context.Context, ruleName string, now time.Time, limit int) ([]object.Failure, error) {
 	var key expression
-	key.is(schema.Runs.Index.PartitionKey, text(ruleName))
-	key.where("%s <= %s", key.name(schema.Runs.Index.SortKey), key.value(millis(now)))
+	key.is(schema.Retries.PartitionKey, text(ruleName))
+	key.where("%s <= %s", key.name(schema.Retries.SortKey), key.value(millis(now)))
 	return l.failures(ctx, ruleName, &dynamodb.QueryInput{
-		TableName: aws.String(l.tables.Runs), IndexName: aws.String(schema.Runs.Index.Name),
+		TableName: aws.String(l.tables.Runs), IndexName: aws.String(schema.Retries.Name),
 	}, key, limit)
 }
 

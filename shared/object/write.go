@@ -66,6 +66,16 @@ func (f Failure) ID() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// FailurePlace is where a failure stands among those of its rule, the newest
+// first. The zero place is before all of them.
+type FailurePlace struct {
+	OccurredAt time.Time
+	ID         string
+}
+
+// Place of the failure.
+func (f Failure) Place() FailurePlace { return FailurePlace{f.OccurredAt, f.ID()} }
+
 const (
 	// patience is how often an object may fail in a row before it is tried
 	// less often.

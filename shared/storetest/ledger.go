@@ -207,6 +207,26 @@ func (l *Ledger) Failures(ctx context.Context, ruleName string, limit int) ([]ob
 	return found, nil
 }
 
+// FailurePage lists up to limit failures of a rule that come after a place,
+// newest first.
+func (l *Ledger) FailurePage(ctx context.Context, ruleName string, after object.FailurePlace, limit int) ([]object.Failure, error) {
+	var found []object.Failure
+	err := l.call(ctx, "ledger.failurePage", object.Ref{}, func() error {
+		for _, f := range l.failuresOf(ruleName) {
+			p := f.Place()
+			if after.ID == "" || p.OccurredAt.Before(after.OccurredAt) || p.OccurredAt.Equal(after.OccurredAt) && p.ID > after.ID {
+				found = append(found, f)
+			}
+		}
+		found = found[:min(len(found), limit)]
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
 // failuresOf lists a rule's failures, newest first.
 func (l *Ledger) failuresOf(ruleName string) []object.Failure {
 	var found []object.Failure

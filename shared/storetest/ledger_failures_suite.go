@@ -114,6 +114,59 @@ func failuresAreListedFromTheNewest(t *testing.T, f LedgerFixture) {
 	}
 }
 
+func failuresAreListedPageByPage(t *testing.T, f LedgerFixture) {
+	for i := range 23 { // three of a moment
+		mustFail(t, f, failureOf("mirror", fmt.Sprint("key ", i), day.Add(time.Duration(i/3)*time.Second)), failureOf("second", fmt.Sprint("key ", i), day))
+	}
+	pages := func(limit int, between func()) []object.Failure {
+		var all []object.Failure
+		for place := (object.FailurePlace{}); ; between() {
+			page, err := f.Ledger.FailurePage(t.Context(), "mirror", place, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page) == 0 {
+				return all
+			}
+			if len(page) > limit {
+				t.Fatalf("a page of %d has %d", limit, len(page))
+			}
+			all = append(all, page...)
+			place = page[len(page)-1].Place()
+		}
+	}
+	for _, limit := range []int{1, 2, 5, 23, 100} {
+		all := pages(limit, func() {})
+		if !slices.IsSortedFunc(all, func(a, b object.Failure) int { return b.OccurredAt.Compare(a.OccurredAt) }) {
+			t.Errorf("pages of %d are not from the newest: %q", limit, keysOf(all))
+		}
+		keys := keysOf(all)
+		slices.Sort(keys)
+		if len(slices.Compact(keys)) != 23 || len(all) != 23 {
+			t.Errorf("pages of %d have %q", limit, keysOf(all))
+		}
+	}
+	// What comes last on a page is gone, or occurs again, before the next is
+	// asked for: nothing else is left out, or told twice.
+	first := true
+	all := pages(5, func() {
+		if first {
+			newest := pages(5, func() {})
+			if err := f.Ledger.Healed(t.Context(), "mirror", newest[4].Source); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			mustFail(t, f, failureOf("mirror", "key 5", day.Add(time.Hour)))
+		}
+		first = false
+	})
+	keys := keysOf(all)
+	slices.Sort(keys)
+	if keys = slices.Compact(keys); len(keys) < 22 || len(all) > 23 {
+		t.Errorf("%d of %d were told", len(keys), len(all))
+	}
+}
+
 func failuresAreDueFromTheOldest(t *testing.T, f LedgerFixture) {
 	now := day.Add(time.Hour)
 	due := func(key string, at time.Time) object.Failure {

@@ -23,6 +23,7 @@ type LedgerFixture struct {
 		Fail(ctx context.Context, f object.Failure) error
 		Failure(ctx context.Context, ruleName string, source object.Ref) (object.Failure, bool, error)
 		Failures(ctx context.Context, ruleName string, limit int) ([]object.Failure, error)
+		FailurePage(ctx context.Context, ruleName string, after object.FailurePlace, limit int) ([]object.Failure, error)
 		Due(ctx context.Context, ruleName string, now time.Time, limit int) ([]object.Failure, error)
 		Postpone(ctx context.Context, f object.Failure, to time.Time) error
 		Healed(ctx context.Context, ruleName string, source object.Ref) error
@@ -62,6 +63,7 @@ func TestLedger(t *testing.T, open func(t *testing.T) LedgerFixture) {
 		"a failure counts its attempts":                  aFailureCountsItsAttempts,
 		"one failure is found by its source":             oneFailureIsFoundByItsSource,
 		"failures are listed from the newest":            failuresAreListedFromTheNewest,
+		"failures are listed page by page":               failuresAreListedPageByPage,
 		"failures are due from the oldest":               failuresAreDueFromTheOldest,
 		"postpone wants the failure as it was seen":      postponeConditions,
 		"of twenty who postpone one does":                racingPostpones,

@@ -78,7 +78,7 @@ func TestLedgerOnMiniStack(t *testing.T) {
 			}
 			out, err := db.Query(t.Context(), &dynamodb.QueryInput{
 				TableName:                aws.String(tables.Runs),
-				IndexName:                aws.String(schema.Runs.Index.Name),
+				IndexName:                aws.String(schema.Retries.Name),
 				KeyConditionExpression:   aws.String("#rule = :rule AND #retry <= :now"),
 				ExpressionAttributeNames: map[string]string{"#rule": schema.RunsRule, "#retry": schema.RetryAt},
 				ExpressionAttributeValues: map[string]types.AttributeValue{
@@ -136,16 +136,16 @@ func createTable(t *testing.T, db *dynamodb.Client, name string, s schema.Table)
 		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: aws.String(s.SortKey), AttributeType: types.ScalarAttributeTypeS})
 		in.KeySchema = append(in.KeySchema, types.KeySchemaElement{AttributeName: aws.String(s.SortKey), KeyType: types.KeyTypeRange})
 	}
-	if i := s.Index; i.Name != "" {
+	for _, i := range s.Indexes {
 		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: aws.String(i.SortKey), AttributeType: types.ScalarAttributeTypeN})
-		in.GlobalSecondaryIndexes = []types.GlobalSecondaryIndex{{
+		in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, types.GlobalSecondaryIndex{
 			IndexName:  aws.String(i.Name),
 			Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
 			KeySchema: []types.KeySchemaElement{
 				{AttributeName: aws.String(i.PartitionKey), KeyType: types.KeyTypeHash},
 				{AttributeName: aws.String(i.SortKey), KeyType: types.KeyTypeRange},
 			},
-		}}
+		})
 	}
 	_, err := db.CreateTable(t.Context(), in)
 	var exists *types.ResourceInUseException // a lost answer's repetition: the name is this call's own

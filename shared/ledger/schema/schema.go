@@ -9,7 +9,7 @@ type Table struct {
 	PartitionKey string
 	SortKey      string // empty: none
 	TTL          string // attribute with Unix seconds; empty: none
-	Index        Index  // zero: none
+	Indexes      []Index
 }
 
 // Index is a sparse global secondary index that projects everything: an item
@@ -31,8 +31,15 @@ var Runs = Table{
 	PartitionKey: RunsRule,
 	SortKey:      RunsItem,
 	TTL:          ExpiresAt,
-	Index:        Index{Name: "retry", PartitionKey: RunsRule, SortKey: RetryAt},
+	Indexes:      []Index{Retries, Newest},
 }
+
+// The indexes of the runs table have its failures alone: those that are tried
+// again, by when, and all of them, by when they occurred.
+var (
+	Retries = Index{Name: "retry", PartitionKey: RunsRule, SortKey: RetryAt}
+	Newest  = Index{Name: "newest", PartitionKey: RunsRule, SortKey: OccurredAt}
+)
 
 // Attributes of the rules table. A rule's name holds no '#', so the two other
 // items can never be taken for one.
@@ -118,7 +125,8 @@ const (
 
 // Attributes of a failure.
 const (
-	// RetryAt is in no other kind of item: it is the index's sort key.
+	// RetryAt and OccurredAt are in no other kind of item: they are the indexes'
+	// sort keys.
 	RetryAt = "retry_at" // N, Unix milliseconds; absent: nothing retries
 
 	SourceBucket = "source_bucket" // S, backend/bucket
