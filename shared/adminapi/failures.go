@@ -64,7 +64,7 @@ func (h *Handler) failures(ctx context.Context, r *request) (answer, error) {
 	if err := r.invalid(); err != nil {
 		return answer{}, err
 	}
-	_, stored, err := h.find(ctx, r.rule)
+	stored, err := h.known(ctx, r.rule)
 	if err != nil {
 		return answer{}, err
 	}

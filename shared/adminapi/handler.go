@@ -34,6 +34,8 @@ type Handler struct {
 	Now      func() time.Time
 	// Sleep waits for d. Where ctx ends before, it answers the error of ctx.
 	Sleep func(ctx context.Context, d time.Duration) error
+
+	memory memory
 }
 
 // answer is a status and what is said, as JSON but for what is for the browser;

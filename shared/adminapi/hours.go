@@ -43,7 +43,7 @@ type lagBody struct {
 }
 
 func (h *Handler) hours(ctx context.Context, r *request) (answer, error) {
-	if _, _, err := h.find(ctx, r.rule); err != nil {
+	if _, err := h.known(ctx, r.rule); err != nil {
 		return answer{}, err
 	}
 	first := h.Now().UTC().Truncate(time.Hour).Add(-(day - 1) * time.Hour)

@@ -30,12 +30,8 @@ const (
 	statusOK        = "ok"
 )
 
-const (
-	// retained is how many runs the lifetime of a job is summed up from.
-	retained = 100
-	// jobsAtOnce bounds the queries that are made at a time.
-	jobsAtOnce = 10
-)
+// jobsAtOnce bounds the queries that are made at a time.
+const jobsAtOnce = 10
 
 // jobBody is a rule as something that is done again and again.
 type jobBody struct {
@@ -60,10 +56,11 @@ type jobBody struct {
 	// Detail says in a sentence what Status does in a word, and what to do.
 	Detail string `json:"detail"`
 
-	// For the page: Detail without the words of the API, and how many deletes
-	// the last run holds.
+	// For the page: Detail without the words of the API, how many deletes the
+	// last run holds, and whether Progress says how far one under way is.
 	sentence string
 	held     int64
+	soFar    bool
 }
 
 type progressBody struct {
@@ -74,10 +71,11 @@ type progressBody struct {
 	Skipped   int64  `json:"skipped"`   // keys
 }
 
-// lifetimeBody sums up the runs on record, the last 100 at most, the one under
-// way included. What events replicated in between is not in it.
+// lifetimeBody sums up all runs since there is such a sum, those too that are no
+// longer on record, and the one under way. What events replicated in between is
+// not in it.
 type lifetimeBody struct {
-	Runs      int        `json:"runs"`
+	Runs      int64      `json:"runs"`
 	Since     *time.Time `json:"since"` // when the first of them began
 	Processed int64      `json:"processed"`
 	Copied    int64      `json:"copied"`
@@ -112,12 +110,11 @@ func (h *Handler) healthz(ctx context.Context, _ *request) (answer, error) {
 	return answer{status: http.StatusOK, body: healthBody{"ok", len(c.Rules)}}, nil
 }
 
+// jobs lists all jobs. To the page it does not say how far the runs under way
+// have come: their rows ask for that.
 func (h *Handler) jobs(ctx context.Context, r *request) (answer, error) {
-	c, err := h.Catalogs.Catalog(ctx)
-	if err != nil {
-		return answer{}, err
-	}
-	list, err := h.describe(ctx, c, c.Rules, look(r))
+	all := func(c rule.Catalog) ([]rule.Stored, error) { return c.Rules, nil }
+	list, err := h.describe(ctx, all, r.header("Accept") != fragment)
 	if err != nil {
 		return answer{}, err
 	}
@@ -125,76 +122,76 @@ func (h *Handler) jobs(ctx context.Context, r *request) (answer, error) {
 }
 
 func (h *Handler) job(ctx context.Context, r *request) (answer, error) {
-	c, stored, err := h.find(ctx, r.rule)
-	if err != nil {
-		return answer{}, err
+	one := func(c rule.Catalog) ([]rule.Stored, error) {
+		s, err := jobOf(c, r.rule)
+		if err != nil {
+			return nil, err
+		}
+		return []rule.Stored{s}, nil
 	}
-	list, err := h.describe(ctx, c, []rule.Stored{stored}, look(r))
+	list, err := h.describe(ctx, one, true)
 	if err != nil {
 		return answer{}, err
 	}
 	return answer{status: http.StatusOK, body: list[0]}, nil
 }
 
-// look is how many runs an answer tells of: the page asks again and again, and
-// shows no lifetime.
-func look(r *request) int {
-	if r.header("Accept") == fragment {
-		return 1
-	}
-	return retained
-}
-
 // find answers the rule of this name, and the catalog that it stands in.
 func (h *Handler) find(ctx context.Context, name string) (rule.Catalog, rule.Stored, error) {
-	c, err := h.Catalogs.Catalog(ctx)
+	c, err := h.load(ctx)
 	if err != nil {
 		return rule.Catalog{}, rule.Stored{}, err
 	}
+	s, err := jobOf(c, name)
+	if err != nil {
+		return rule.Catalog{}, rule.Stored{}, err
+	}
+	return c, s, nil
+}
+
+// jobOf is the rule of this name, as a job.
+func jobOf(c rule.Catalog, name string) (rule.Stored, error) {
 	names := make([]string, len(c.Rules))
 	for i, s := range c.Rules {
 		if names[i] = s.Rule.Name; names[i] == name {
-			return c, s, nil
+			return s, nil
 		}
 	}
 	message := fmt.Sprintf("there is no job %q", name)
 	if near := rule.Nearest(name, names); near != "" {
 		message += fmt.Sprintf(": did you mean %q?", near)
 	}
-	return rule.Catalog{}, rule.Stored{}, &refusal{status: http.StatusNotFound, code: codeJobNotFound, message: message}
+	return rule.Stored{}, &refusal{status: http.StatusNotFound, code: codeJobNotFound, message: message}
 }
 
-// describe answers the jobs of these rules, in their order, by so many of their
-// last runs. It costs a batched read, a query for each of them, and one more for
-// each that is under way.
-func (h *Handler) describe(ctx context.Context, c rule.Catalog, rules []rule.Stored, look int) ([]jobBody, error) {
-	names := make([]string, len(rules))
-	for i, s := range rules {
-		names[i] = s.Rule.Name
-	}
-	jobs, err := h.Store.Jobs(ctx, names)
+// describe answers the jobs of some rules, in their order. It costs a batched
+// read, and, to tell how far the runs under way have come, a query for each.
+func (h *Handler) describe(ctx context.Context, of func(rule.Catalog) ([]rule.Stored, error), soFar bool) ([]jobBody, error) {
+	c, rules, o, err := h.overview(ctx, of)
 	if err != nil {
 		return nil, err
 	}
-	runs := make([][]run.Run, len(rules))
+	list := make([]jobBody, len(rules))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(jobsAtOnce)
-	for i, name := range names {
-		group.Go(func() (err error) {
-			if runs[i], err = h.Store.Runs(ctx, name, 0, look); err != nil {
-				return err
+	for i, s := range rules {
+		last, life := o.Runs[s.Rule.Name], o.Lifetimes[s.Rule.Name]
+		group.Go(func() error {
+			now := last
+			if soFar {
+				var err error
+				if now, err = h.Runs.Progress(ctx, last); err != nil {
+					return err
+				}
 			}
-			return h.progress(ctx, runs[i])
+			if last.State.Active() {
+				life = life.Ends(last, now) // as if it did now
+			}
+			list[i] = h.view(c.Storage, s, o.Jobs[s.Rule.Name], now, life, soFar)
+			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	list := make([]jobBody, len(rules))
-	for i, s := range rules {
-		list[i] = h.view(c.Storage, s, jobs[s.Rule.Name], runs[i])
-	}
-	return list, nil
+	return list, group.Wait()
 }
 
 // progress puts the totals so far into the runs that are under way.
@@ -208,29 +205,22 @@ func (h *Handler) progress(ctx context.Context, runs []run.Run) error {
 	return nil
 }
 
-// view is a job, by its runs, newest first.
-func (h *Handler) view(st rule.Storage, s rule.Stored, j run.Job, runs []run.Run) jobBody {
+// view is a job, by its last run, of which soFar tells whether the totals are
+// known while it goes on.
+func (h *Handler) view(st rule.Storage, s rule.Stored, j run.Job, last run.Run, life run.Lifetime, soFar bool) jobBody {
 	a := rule.Active{Rule: s.Rule}
 	a.SourceBucket, _ = st.Resolve(s.Rule.Source.Bucket)
 	a.DestBucket, _ = st.Resolve(s.Rule.Destination.Bucket)
 	b := jobBody{
 		ID: kind + ":" + s.Rule.Name, Kind: kind, Name: s.Rule.Name, Scope: run.ScopeOf(&a),
 		Enabled: st.Replication.Enabled && s.Rule.Enabled, Paused: s.Paused,
-		Lifetime: lifetimeBody{Runs: len(runs)},
+		Lifetime: lifetimeBody{
+			Runs: life.Runs, Since: instant(life.Since), Processed: life.Scanned, Copied: life.Copied, Skipped: life.Skipped,
+			Deleted: life.Deleted, Failed: life.Errors, Bytes: life.Bytes,
+		},
+		soFar: soFar || !last.State.Active(),
 	}
-	for _, r := range runs {
-		l := &b.Lifetime
-		l.Since = instant(r.StartedAt)
-		l.Processed += r.Scanned
-		l.Copied += r.Copied
-		l.Skipped += r.SkippedSum()
-		l.Deleted += r.Deleted
-		l.Failed += r.Errors
-		l.Bytes += r.Bytes
-	}
-	var last run.Run
-	if len(runs) > 0 {
-		last = runs[0]
+	if last.ID != 0 {
 		b.StatusRaw = &last.State
 		b.LastRunAt = instant(last.StartedAt)
 		if last.Error != "" {
@@ -288,6 +278,9 @@ func status(b jobBody, r rule.Rule, last run.Run) (word, sentence, hint string) 
 		doing := "compares and copies"
 		if last.Phase.Deletes() {
 			doing = "deletes"
+		}
+		if !b.soFar {
+			return statusRunning, fmt.Sprintf("Run %d %s.", last.ID, doing), ""
 		}
 		return statusRunning, fmt.Sprintf("Run %d %s; %s scanned so far.", last.ID, doing, count(last.Scanned, "key")), ""
 	case run.DeletesHeld:

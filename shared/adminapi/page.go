@@ -151,6 +151,7 @@ type jobRow struct{ jobBody }
 
 func (j jobRow) Sentence() string { return strings.TrimSuffix(j.sentence, ".") + "." }
 func (j jobRow) Held() int64      { return j.held }
+func (j jobRow) SoFar() bool      { return j.soFar }
 func (j jobRow) Active() bool     { return j.StatusRaw != nil && j.StatusRaw.Active() }
 
 // Overdue: the run would have begun, and does at the schedule's next tick.

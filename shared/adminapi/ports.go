@@ -32,6 +32,10 @@ type Store interface {
 	SetJob(ctx context.Context, seen, next run.Job) error
 	Run(ctx context.Context, rule string, id int64) (run.Run, error)
 	Runs(ctx context.Context, rule string, before int64, limit int) ([]run.Run, error)
+	// Overview reads, consistently and in one batched request per 100 items, the
+	// catalog's revision, the jobs and lifetimes of these rules, and of each rule
+	// in runs the run of that ID, if there is one.
+	Overview(ctx context.Context, rules []string, runs map[string]int64) (run.Overview, error)
 }
 
 // Failures lists up to limit of the objects that a rule could not replicate,

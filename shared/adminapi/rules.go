@@ -70,7 +70,7 @@ func ruleAnswer(status int, c rule.Catalog, s rule.Stored) answer {
 }
 
 func (h *Handler) rules(ctx context.Context, _ *request) (answer, error) {
-	c, err := h.Catalogs.Catalog(ctx)
+	c, err := h.current(ctx)
 	if err != nil {
 		return answer{}, err
 	}
@@ -82,7 +82,7 @@ func (h *Handler) rules(ctx context.Context, _ *request) (answer, error) {
 }
 
 func (h *Handler) rule(ctx context.Context, r *request) (answer, error) {
-	c, err := h.Catalogs.Catalog(ctx)
+	c, err := h.current(ctx)
 	if err != nil {
 		return answer{}, err
 	}
@@ -256,6 +256,7 @@ func (h *Handler) deleteRule(ctx context.Context, r *request) (answer, error) {
 		}
 		err = h.Catalogs.RemoveRule(ctx, r.rule, was.Revision, c.Revision)
 		if err == nil {
+			h.memory.remember(rule.Catalog{}, time.Time{})
 			// Else the schedule does.
 			if _, err := h.stop(ctx, r.rule); err != nil {
 				h.Log.WarnContext(ctx, "run not stopped: the schedule will", "rule", r.rule, "error", err)

@@ -85,7 +85,7 @@ func (h *Handler) runs(ctx context.Context, r *request) (answer, error) {
 	if err := r.invalid(); err != nil {
 		return answer{}, err
 	}
-	if _, _, err := h.find(ctx, r.rule); err != nil {
+	if _, err := h.known(ctx, r.rule); err != nil {
 		return answer{}, err
 	}
 	runs, err := h.Store.Runs(ctx, r.rule, before, limit+1)

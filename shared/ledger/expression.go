@@ -49,6 +49,12 @@ func (e *expression) setAll(i item, attributes []string) {
 	}
 }
 
+// setFirst writes an attribute that is not there yet.
+func (e *expression) setFirst(attribute string, v types.AttributeValue) {
+	name := e.name(attribute)
+	e.sets = append(e.sets, fmt.Sprintf("%s = if_not_exists(%s, %s)", name, name, e.value(v)))
+}
+
 // add counts up.
 func (e *expression) add(attribute string, n int64) {
 	e.adds = append(e.adds, e.name(attribute)+" "+e.value(integer(n)))

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -86,14 +87,68 @@ func (l *Ledger) Jobs(ctx context.Context, rules []string) (map[string]run.Job, 
 	return found, nil
 }
 
-// putJob writes next where the job is still as seen.
+// Overview reads the catalog's revision, the jobs of these rules, and some runs,
+// in one request per 100 items.
+func (l *Ledger) Overview(ctx context.Context, rules []string, runs map[string]int64) (run.Overview, error) {
+	o := run.Overview{Jobs: map[string]run.Job{}, Lifetimes: map[string]run.Lifetime{}, Runs: map[string]run.Run{}}
+	var keys []map[string]types.AttributeValue
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(rules))) {
+		keys = append(keys, runsKey(name, schema.JobItem))
+	}
+	for name, id := range runs {
+		keys = append(keys, runsKey(name, runItem(id)))
+	}
+	take := func(table string, i map[string]types.AttributeValue) (err error) {
+		r := reader{item: i}
+		rule := r.text(schema.RunsRule)
+		switch {
+		case table == l.tables.Rules:
+			o.Catalog = r.number(schema.Revision)
+			return r.err()
+		case r.text(schema.RunsItem) != schema.JobItem:
+			o.Runs[rule], err = decodeRun(i)
+			return err
+		}
+		j, err := decodeJob(i)
+		if j != (run.Job{Rule: rule}) {
+			o.Jobs[rule] = j
+		}
+		if life := r.lifetime(); life != (run.Lifetime{}) {
+			o.Lifetimes[rule] = life
+		}
+		return errors.Join(err, r.err())
+	}
+	batch := map[string]types.KeysAndAttributes{l.tables.Rules: {
+		Keys: []map[string]types.AttributeValue{ruleKey(schema.CatalogName)}, ConsistentRead: aws.Bool(true),
+	}}
+	for {
+		if n := min(batchLimit-len(batch), len(keys)); n > 0 { // the catalog's is one of the first
+			batch[l.tables.Runs] = types.KeysAndAttributes{Keys: keys[:n], ConsistentRead: aws.Bool(true)}
+			keys = keys[n:]
+		}
+		if err := l.get(ctx, batch, take); err != nil {
+			return run.Overview{}, classify("read jobs in", tableRef(l.tables.Runs), err)
+		}
+		if len(keys) == 0 {
+			return o, nil
+		}
+		batch = map[string]types.KeysAndAttributes{}
+	}
+}
+
+// jobAttributes are those of run.Job.
+var jobAttributes = []string{schema.LastRun, schema.ActiveRun, schema.NextDue, schema.Retry, schema.Scope}
+
+// putJob writes next where the job is still as seen. The lifetime beside it
+// stays.
 func (l *Ledger) putJob(seen, next run.Job) types.TransactWriteItem {
 	var e expression
 	before := encodeJob(seen)
 	for _, name := range []string{schema.LastRun, schema.ActiveRun, schema.Scope} {
 		e.is(name, before[name])
 	}
-	return l.putRuns(encodeJob(next), e)
+	e.setAll(encodeJob(next), jobAttributes)
+	return l.updateRuns(next.Rule, schema.JobItem, e)
 }
 
 // SetJob replaces the job if it is still as seen.
@@ -198,6 +253,7 @@ func (l *Ledger) Turn(ctx context.Context, was, next run.Run, job run.Job) error
 		} else {
 			e.is(schema.ActiveRun, id)
 			e.set(schema.ActiveRun, nil)
+			e.addLifetime(run.Lifetime{}.Ends(was, next))
 		}
 		e.setAll(encodeJob(job), []string{schema.NextDue, schema.Retry})
 		writes = append(writes, l.updateRuns(next.Rule, schema.JobItem, e))
@@ -208,6 +264,26 @@ func (l *Ledger) Turn(ctx context.Context, was, next run.Run, job run.Job) error
 // isActive is the condition that workers may go on with the run.
 func (e *expression) isActive() {
 	e.where("%s IN (%s, %s)", e.name(schema.State), e.value(text(string(run.Queued))), e.value(text(string(run.Running))))
+}
+
+// addLifetime adds what one end of a run amounts to.
+func (e *expression) addLifetime(l run.Lifetime) {
+	e.setFirst(schema.Since, millis(l.Since))
+	e.add(schema.EndedRuns, l.Runs)
+	e.add(schema.Scanned, l.Scanned)
+	e.add(schema.Copied, l.Copied)
+	e.add(schema.SkippedSum, l.Skipped)
+	e.add(schema.Deleted, l.Deleted)
+	e.add(schema.Errors, l.Errors)
+	e.add(schema.Bytes, l.Bytes)
+}
+
+func (r *reader) lifetime() run.Lifetime {
+	return run.Lifetime{
+		Runs: r.number(schema.EndedRuns), Since: r.time(schema.Since),
+		Scanned: r.number(schema.Scanned), Copied: r.number(schema.Copied), Skipped: r.number(schema.SkippedSum),
+		Deleted: r.number(schema.Deleted), Errors: r.number(schema.Errors), Bytes: r.number(schema.Bytes),
+	}
 }
 
 func encodeJob(j run.Job) item {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"bucket-replicator/shared/ledger"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/run"
 )
@@ -53,7 +54,11 @@ func TestEachStepOfARunIsOneRequest(t *testing.T) {
 		do     func(s run.Store) error
 	}{
 		"jobs": {"BatchGetItem", done, func(s run.Store) error { _, err := s.Jobs(t.Context(), []string{"mirror", "second"}); return err }},
-		"set":  {"TransactWriteItems", done, func(s run.Store) error { return s.SetJob(t.Context(), job, job) }},
+		"overview": {"BatchGetItem", done, func(s run.Store) error {
+			_, err := s.(*ledger.Ledger).Overview(t.Context(), []string{"mirror", "second"}, map[string]int64{"mirror": 3})
+			return err
+		}},
+		"set": {"TransactWriteItems", done, func(s run.Store) error { return s.SetJob(t.Context(), job, job) }},
 		"begin": {"TransactWriteItems", done, func(s run.Store) error {
 			return s.Begin(t.Context(), run.Job{Rule: "mirror"}, job, of, shard)
 		}},

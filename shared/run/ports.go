@@ -17,7 +17,8 @@ type Store interface {
 	// Jobs answers the jobs of these rules. A rule that never ran has none.
 	Jobs(ctx context.Context, rules []string) (map[string]Job, error)
 	// SetJob replaces the job if it is still as seen: its LastRun, ActiveRun
-	// and Scope. The zero Job (but for Rule) stands for none.
+	// and Scope. The zero Job (but for Rule) stands for none. The rule's
+	// Lifetime stays.
 	SetJob(ctx context.Context, seen, next Job) error
 	// Begin stores the run, its first shard, and next in place of the job, if
 	// that is still as seen. There must be no such run yet.
@@ -37,6 +38,7 @@ type Store interface {
 	// is set accordingly in the same transaction, to next's ID or to 0, and
 	// NextDue and Retry to job's: if the job has ActiveRun 0 and this LastRun
 	// where the run becomes active again, and this ActiveRun where it ends.
+	// Where it ends, the rule's Lifetime grows as Lifetime.Ends has it.
 	// A next that is Cancelled needs nothing of was but to be active, and
 	// leaves Open as it is.
 	Turn(ctx context.Context, was, next Run, job Job) error

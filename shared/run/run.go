@@ -139,6 +139,45 @@ func (t Totals) Add(o Totals) Totals {
 	return t
 }
 
+// Lifetime sums up the runs of a rule that ended, each as it ended last: the
+// store adds to it when a run ends. It outlives the runs.
+type Lifetime struct {
+	Runs    int64
+	Since   time.Time // when the first of them began; zero: none ended
+	Scanned int64
+	Copied  int64
+	Skipped int64
+	Deleted int64
+	Errors  int64
+	Bytes   int64 // copied
+}
+
+// Ends is the lifetime after a run that was, and next has ended: a run whose
+// held deletes were approved ends twice, and counts once.
+func (l Lifetime) Ends(was, next Run) Lifetime {
+	if !was.Approved {
+		l.Runs++
+	}
+	if l.Since.IsZero() {
+		l.Since = next.StartedAt
+	}
+	l.Scanned += next.Scanned - was.Scanned
+	l.Copied += next.Copied - was.Copied
+	l.Skipped += next.SkippedSum() - was.SkippedSum()
+	l.Deleted += next.Deleted - was.Deleted
+	l.Errors += next.Errors - was.Errors
+	l.Bytes += next.Bytes - was.Bytes
+	return l
+}
+
+// Overview is what many rules are at, as one batch of reads shows it.
+type Overview struct {
+	Catalog   int64 // revision of the rules
+	Jobs      map[string]Job
+	Lifetimes map[string]Lifetime
+	Runs      map[string]Run // those that were asked for, by rule
+}
+
 // Run is one full reconcile of one rule, or one verification.
 type Run struct {
 	// Rule is the rule's name; of a verification, Verifications of it.

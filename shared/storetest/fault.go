@@ -17,6 +17,7 @@ type Call struct {
 	// "catalog.remove", "queue.defer",
 	// "queue.backoff", "tickets.send", "objects.head", "objects.copy",
 	// "objects.delete", "objects.list", "objects.describe" or "objects.read"; or one of "runs.jobs",
+	// "runs.overview",
 	// "runs.setjob", "runs.begin", "runs.run", "runs.list", "runs.shards",
 	// "runs.turn", "runs.claim", "runs.save", "runs.share", "runs.end",
 	// "runs.resent" and "runs.heal".

@@ -26,6 +26,7 @@ type Runs struct {
 	jobs   map[string]run.Job
 	runs   map[runKey]run.Run
 	shards map[shardKey]run.Shard
+	lives  map[string]run.Lifetime
 	counts map[string]int
 }
 
@@ -61,6 +62,7 @@ func (r *Runs) call(ctx context.Context, op, key string, apply func() error) err
 		r.jobs = map[string]run.Job{}
 		r.runs = map[runKey]run.Run{}
 		r.shards = map[shardKey]run.Shard{}
+		r.lives = map[string]run.Lifetime{}
 	}
 	r.counts[op]++
 	r.mu.Unlock()
@@ -135,6 +137,37 @@ func (r *Runs) Jobs(ctx context.Context, rules []string) (map[string]run.Job, er
 		return nil, err
 	}
 	return found, nil
+}
+
+// Overview reads the revision of Ledger's catalog, the jobs of these rules, and
+// some runs. It counts as one operation however many there are.
+func (r *Runs) Overview(ctx context.Context, rules []string, runs map[string]int64) (run.Overview, error) {
+	o := run.Overview{Jobs: map[string]run.Job{}, Lifetimes: map[string]run.Lifetime{}, Runs: map[string]run.Run{}}
+	err := r.call(ctx, "runs.overview", "", func() error {
+		if r.Ledger != nil {
+			r.Ledger.mu.Lock()
+			o.Catalog = r.Ledger.catalog.Revision
+			r.Ledger.mu.Unlock()
+		}
+		for _, name := range rules {
+			if j, ok := r.jobs[name]; ok {
+				o.Jobs[name] = j
+			}
+			if life, ok := r.lives[name]; ok {
+				o.Lifetimes[name] = life
+			}
+		}
+		for name, id := range runs {
+			if stored, ok := r.runs[runKey{name, id}]; ok {
+				o.Runs[name] = storedRun(stored)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return run.Overview{}, err
+	}
+	return o, nil
 }
 
 // setJob replaces the job if it is still as seen. A job that says nothing is
@@ -254,6 +287,11 @@ func (r *Runs) Turn(ctx context.Context, was, next run.Run, job run.Job) error {
 			}
 			j.Rule, j.ActiveRun, j.NextDue, j.Retry = key.rule, after, job.NextDue, job.Retry
 			r.jobs[key.rule] = storedJob(j)
+			if !begins {
+				life := r.lives[key.rule].Ends(was, next)
+				life.Since = storedTime(life.Since)
+				r.lives[key.rule] = life
+			}
 		}
 		stored.State, stored.Phase, stored.EndedAt = next.State, next.Phase, next.EndedAt
 		stored.Approved, stored.Error, stored.Totals = next.Approved, next.Error, next.Totals

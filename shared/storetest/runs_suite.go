@@ -14,14 +14,19 @@ import (
 
 	"bucket-replicator/shared/keyspace"
 	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
 )
 
 // RunsFixture is an empty store of runs and what a test needs around it.
 type RunsFixture struct {
-	Runs run.Store
-	// Ledger keeps the failures that Heal removes.
+	Runs interface {
+		run.Store
+		Overview(ctx context.Context, rules []string, runs map[string]int64) (run.Overview, error)
+	}
+	// Ledger keeps the failures that Heal removes, and the catalog.
 	Ledger interface {
+		Deploy(ctx context.Context, c rule.Config, now time.Time) error
 		Fail(ctx context.Context, f object.Failure) error
 		Failures(ctx context.Context, ruleName string, limit int) ([]object.Failure, error)
 	}
@@ -40,6 +45,8 @@ func TestRuns(t *testing.T, open func(t *testing.T) RunsFixture) {
 		"of twenty racing begins one wins":              racingBegins,
 		"a job is replaced where it is as seen":         jobConditions,
 		"jobs of more rules than a batch holds":         jobsOfManyRules,
+		"an overview of jobs, lifetimes and runs":       anOverview,
+		"a lifetime is the sum over runs that ended":    aLifetime,
 		"a run that there is not":                       aRunThatThereIsNot,
 		"runs are listed from the newest":               runsAreListedFromTheNewest,
 		"shards are listed in the order of their keys":  shardsAreListedInOrder,
@@ -315,6 +322,104 @@ func jobsOfManyRules(t *testing.T, f RunsFixture) {
 	if got, err := f.Runs.Jobs(t.Context(), nil); err != nil || len(got) > 0 {
 		t.Errorf("jobs of no rules: %v, %v", got, err)
 	}
+}
+
+func anOverview(t *testing.T, f RunsFixture) {
+	see := func(rules []string, runs map[string]int64) run.Overview {
+		t.Helper()
+		o, err := f.Runs.Overview(t.Context(), rules, runs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	none := run.Overview{Jobs: map[string]run.Job{}, Lifetimes: map[string]run.Lifetime{}, Runs: map[string]run.Run{}}
+	if got := see([]string{"rule-000"}, map[string]int64{"rule-000": 1}); !reflect.DeepEqual(got, none) {
+		t.Errorf("of nothing: %+v", got)
+	}
+	if err := f.Ledger.Deploy(t.Context(), rule.Default(), day); err != nil {
+		t.Fatal(err)
+	}
+	none.Catalog = 1
+	if got := see(nil, nil); !reflect.DeepEqual(got, none) {
+		t.Errorf("of the rules alone: %+v", got)
+	}
+	const n = 120
+	var names []string
+	last := map[string]int64{"nobody": 1}
+	want := none
+	for i := range n {
+		name := fmt.Sprintf("rule-%03d", i)
+		names = append(names, name, name)
+		r, _ := begin(t, f, name)
+		want.Jobs[name] = mustJob(t, f, name)
+		if i%3 > 0 { // of the others a run is asked for that is not there
+			want.Runs[name] = mustRun(t, f, name, r.ID)
+		}
+		last[name] = r.ID + int64(max(0, 1-i%3))
+	}
+	if got := see(names, last); !reflect.DeepEqual(got, want) {
+		t.Errorf("%d jobs, %d runs at revision %d; want %d, %d at 1", len(got.Jobs), len(got.Runs), got.Catalog, n, len(want.Runs))
+	}
+	clear(want.Jobs)
+	if got := see(nil, last); !reflect.DeepEqual(got, want) {
+		t.Errorf("of runs alone: %d jobs, %d runs", len(got.Jobs), len(got.Runs))
+	}
+}
+
+func aLifetime(t *testing.T, f RunsFixture) {
+	wantLife := func(want run.Lifetime) {
+		t.Helper()
+		o, err := f.Runs.Overview(t.Context(), []string{"mirror"}, nil)
+		if got := o.Lifetimes["mirror"]; err != nil || got != want {
+			t.Errorf("lifetime\n %+v, %v; want\n %+v", got, err, want)
+		}
+	}
+	turn := func(was, next run.Run) {
+		t.Helper()
+		if err := f.Runs.Turn(t.Context(), was, next, mustJob(t, f, "mirror")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, _ := begin(t, f, "mirror")
+	begun := first
+	begun.State = run.Running
+	turn(first, begun)
+	wantLife(run.Lifetime{})
+	held := begun
+	held.State, held.Open, held.EndedAt = run.DeletesHeld, 0, day.Add(time.Hour)
+	held.Totals = run.Totals{Scanned: 10, Copied: 3, Bytes: 30, Skipped: map[string]int64{"in_sync": 2, "excluded": 1}, Errors: 1, Candidates: 3, Held: 3}
+	turn(begun, held)
+	one := run.Lifetime{Runs: 1, Since: first.StartedAt, Scanned: 10, Copied: 3, Skipped: 3, Errors: 1, Bytes: 30}
+	wantLife(one)
+	wantClass(t, "again", f.Runs.Turn(t.Context(), begun, held, mustJob(t, f, "mirror")), object.Premise)
+	wantLife(one)
+
+	// An approval begins a later phase, whose end adds what came on top.
+	approved := held
+	approved.State, approved.Phase, approved.Open, approved.Approved, approved.EndedAt = run.Running, run.Deleting, 1, true, time.Time{}
+	turn(held, approved)
+	wantLife(one)
+	ended := approved
+	ended.State, ended.Open, ended.EndedAt = run.Succeeded, 0, day.Add(2*time.Hour)
+	ended.Deleted, ended.Held = 3, 0
+	turn(approved, ended)
+	one.Deleted = 3
+	wantLife(one)
+
+	// The job is set to begin anew, and another run is cancelled.
+	job := mustJob(t, f, "mirror")
+	mustSetJob(t, f, job, run.Job{Rule: "mirror", LastRun: job.LastRun})
+	wantLife(one)
+	second := first
+	second.ID, second.StartedAt = 2, day.Add(3*time.Hour)
+	root := run.Shard{Rule: "mirror", Run: 2, ID: "1", Phase: run.Copying}
+	mustBegin(t, f, mustJob(t, f, "mirror"), run.Job{Rule: "mirror", LastRun: 2, ActiveRun: 2}, second, root)
+	wantLife(one)
+	cancelled := second
+	cancelled.State, cancelled.EndedAt, cancelled.Totals = run.Cancelled, day.Add(4*time.Hour), run.Totals{Scanned: 5, Copied: 5, Bytes: 1}
+	turn(second, cancelled)
+	wantLife(run.Lifetime{Runs: 2, Since: first.StartedAt, Scanned: 15, Copied: 8, Skipped: 3, Deleted: 3, Errors: 1, Bytes: 31})
 }
 
 func aRunThatThereIsNot(t *testing.T, f RunsFixture) {

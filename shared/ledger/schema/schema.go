@@ -160,6 +160,14 @@ const (
 	Scope     = "scope"      // S; of a run, too
 )
 
+// Attributes of a job that are sums over the runs that ended, beside Scanned,
+// Copied, Deleted, Errors and Bytes of the totals.
+const (
+	EndedRuns  = "runs"    // N
+	Since      = "since"   // N, Unix milliseconds
+	SkippedSum = "skipped" // N
+)
+
 // Attributes of a run, beside its totals. Those that are marked are always
 // there, zero or not.
 const (
