@@ -112,6 +112,8 @@ func (h *Handler) audit(ctx context.Context, e events.APIGatewayProxyRequest, r 
 		attrs = append(attrs, slog.String("outcome", body.Error.Code))
 	case runBody:
 		attrs = append(attrs, slog.String("outcome", "done"), slog.Int64("run", body.RunID))
+	case verifyBody:
+		attrs = append(attrs, slog.String("outcome", "done"), slog.Int64("verification", body.VerificationID))
 	case storedBody:
 		attrs = append(attrs, slog.String("outcome", "done"), slog.Int64("revision", body.Revision))
 	default:

@@ -26,6 +26,9 @@ type either []any
 // words are the values of types that are words.
 var words = map[reflect.Type][]string{
 	reflect.TypeFor[inspect.Status](): texts(inspect.Statuses),
+	reflect.TypeFor[run.Class]():      texts(run.Classes),
+	reflect.TypeFor[run.Mode]():       texts(run.Modes),
+	reflect.TypeFor[verdict]():        texts(verdicts),
 	reflect.TypeFor[run.State]():      texts([]run.State{run.Queued, run.Running, run.Succeeded, run.CompletedWithErrors, run.Failed, run.Cancelled, run.DeletesHeld}),
 	reflect.TypeFor[run.Trigger]():    texts([]run.Trigger{run.BySchedule, run.ByRunNow, run.ByResume, run.ByRetry}),
 }

@@ -232,6 +232,18 @@ func (r *request) duration(name string, least, most time.Duration) time.Duration
 	return 0
 }
 
+// word is one of these, the first where it is not given.
+func (r *request) word(name string, from []string) string {
+	v, ok := r.value(name)
+	if !ok {
+		return from[0]
+	}
+	if !slices.Contains(from, v) {
+		r.problem(name, "is %q: give one of %s", shortened(v), strings.Join(from, ", "))
+	}
+	return v
+}
+
 // boolean is false where it is not given.
 func (r *request) boolean(name string) bool {
 	switch v, ok := r.value(name); {

@@ -6,6 +6,7 @@ import (
 
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/rule/foreign"
+	"bucket-replicator/shared/run"
 )
 
 // route is one thing that can be asked for. The handler goes by it, and so does
@@ -102,6 +103,16 @@ func init() {
 		{method: http.MethodPost, path: "/jobs/{job}/plan", about: "What a run would do now. Changes nothing.",
 			params: []param{cursorParam("The cursor of the answer before, which was not complete."), adoptParam},
 			serve:  (*Handler).plan, asks: true, answers: map[int]any{http.StatusOK: planBody{}}, refuses: conflicts},
+		{method: http.MethodPost, path: "/jobs/{job}/verify", about: "Begin to compare both sides. Repairs nothing.",
+			params: []param{
+				{name: "mode", about: "What is compared: size, content tag, metadata and object tags; checksums too; or every byte, too.", schema: schema{"type": "string", "enum": texts(run.Modes), "default": run.Metadata}},
+				{name: "sample", about: "Compare so many percent of the keys that both sides have, other ones each time.", schema: schema{"type": "integer", "minimum": 1, "maximum": 100, "default": 100}},
+			},
+			serve: (*Handler).verify, answers: map[int]any{http.StatusAccepted: verifyBody{}}, refuses: conflicts},
+		{method: http.MethodGet, path: "/jobs/{job}/verify", about: "The last verification: how far it is, what it found, and what would repair that.",
+			serve: (*Handler).verification, asks: true, answers: map[int]any{http.StatusOK: verifyBody{}}},
+		{method: http.MethodPost, path: "/jobs/{job}/verify/cancel", about: "Cancel the verification that is under way.",
+			serve: (*Handler).cancelVerification, answers: map[int]any{http.StatusAccepted: verifyBody{}}, refuses: conflicts},
 		{method: http.MethodGet, path: "/rules", about: "All rules, those of the configuration file too.",
 			serve: (*Handler).rules, asks: true, answers: map[int]any{http.StatusOK: rulesBody{}}},
 		{method: http.MethodGet, path: "/rules/{rule}", about: "One rule; its ETag is its revision.",
