@@ -257,6 +257,7 @@ func (c *contract) keep(t testing.TB, seed uint64) map[int]int {
 	for _, prepare := range []func(){
 		func() { w.hold("e", 5) },
 		func() { w.start("a") },
+		func() { w.verified("b") },
 		func() { w.start("b"); w.wait(time.Minute); w.tickets.Take() },
 		func() { w.must(w.ledger.SetPaused(context.Background(), "c", true)) },
 		func() { w.put(from, "a/x/", "x"); w.put(from, "a", "x"); w.put(from, "a/x", "x") },

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"bucket-replicator/shared/run"
 )
 
 // The page shows the jobs to people. htmx asks the API's own routes for its
@@ -53,6 +55,7 @@ var tabs = []tab{
 	{"failures", "Failures", http.MethodGet, "jobs/{rule}/failures?limit=50", "Loading…"},
 	{"day", "Last day", http.MethodGet, "jobs/{rule}/hours", "Loading…"},
 	{"plan", "Plan", http.MethodPost, "jobs/{rule}/plan", "Comparing both sides, which takes up to 20 s…"},
+	{"verify", "Verify", http.MethodGet, "jobs/{rule}/verify", "Loading…"},
 }
 
 // fragment is what the page sends as Accept. It is no browser's own, so that
@@ -130,6 +133,8 @@ func viewOf(body any, r *request, now time.Time) *view {
 		v.template, v.Body = "hours", hoursViewOf(body)
 	case planBody:
 		v.template = "plan"
+	case verifyBody:
+		v.template, v.Body = "verify", verification{body}
 	case objectBody:
 		v.template = "object"
 	default:
@@ -159,6 +164,21 @@ func (j jobRow) Overdue(now time.Time) bool { return j.NextDueAt != nil && !j.Ne
 
 // ToldError: the sentence says what LastError does.
 func (j jobRow) ToldError() bool { return j.Status == statusFailing }
+
+// verification is one with what can be done about it.
+type verification struct{ verifyBody }
+
+func (v verification) Active() bool { return v.Status != nil && v.Status.Active() }
+func (v verification) Never() bool  { return v.VerificationID == 0 }
+
+// Asks is what a mode is asked for by.
+func (v verification) Asks() []struct{ Mode, Title, About, Question string } {
+	return []struct{ Mode, Title, About, Question string }{
+		{string(run.Metadata), "Verify metadata", "Sizes, content tags, metadata and object tags: two or four requests for each object.", ""},
+		{string(run.Checksum), "Verify checksums", "The checksums that both sides keep, too. As many requests.", ""},
+		{string(run.Bytes), "Verify every byte", "Reads both sides: two more requests for each 64 MiB, and the traffic.", "read every byte of both sides? That takes its time, and costs the requests and the traffic between regions."},
+	}
+}
 
 // At is a time and what it is seen from.
 func (v *view) At(t *time.Time) struct {

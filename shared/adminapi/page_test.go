@@ -179,6 +179,15 @@ func TestWhatThePageShows(t *testing.T) {
 		"a plan": {func(w *world) {
 			w.put(from, "a/new", "hello")
 		}, "POST /jobs/a/plan", []string{"A run now would scan 1 key", "a/new", "missing, 5 B", "Nothing was changed."}},
+		"a rule that was never verified": {nil, "GET /jobs/a/verify", []string{
+			"never verified", `hx-post="jobs/a/verify?mode=metadata"`, `hx-post="jobs/a/verify?mode=checksum"`, `hx-post="jobs/a/verify?mode=bytes"`,
+		}},
+		"a verification under way": {func(w *world) { w.ask("POST /jobs/a/verify") }, "GET /jobs/a/verify", []string{
+			`hx-get="jobs/a/verify" hx-trigger="every 2s"`, "waits for its first worker", `hx-post="jobs/a/verify/cancel"`, "pending",
+		}},
+		"a verification": {func(w *world) { w.verified("a") }, "GET /jobs/a/verify", []string{
+			"saw every key", "differs", "<code class=\"key\">a/&lt;b&gt;</code>", "the source has 7 bytes", `hx-post="jobs/a/run-now?existing=true"`, "It leaves 1 as they are",
+		}},
 		"an object":                  {func(w *world) { w.put(from, "a/x", "hello") }, "GET /objects?bucket=from&key=a/x", []string{"PENDING", "as source; next: copy", "aws/to/a/x"}},
 		"an object that failed":      {func(w *world) { w.put(from, "a/<b>", "hello"); failed(w) }, "GET /objects?bucket=from&key=a/%3Cb%3E", []string{"FAILED", "AccessDenied", "Allow it.", "in 60 min"}},
 		"an object of nobody's rule": {nil, "GET /objects?bucket=from&key=x", []string{"No rule concerns this object."}},

@@ -80,6 +80,11 @@ type repairBody struct {
 	Detail  string `json:"detail"`
 }
 
+// Existing reports whether the run looks at every object.
+func (r repairBody) Existing() bool { return strings.HasSuffix(r.Path, existingToo) }
+
+const existingToo = "?existing=true"
+
 func verifyBodyOf(name string, v run.Run) verifyBody {
 	b := verifyBody{
 		VerificationID: v.ID, Verdict: verdictOf(v), StartedAt: instant(v.StartedAt), EndedAt: instant(v.EndedAt),
@@ -165,7 +170,7 @@ func repairOf(name string, v run.Run) *repairBody {
 	r := repairBody{Method: http.MethodPost, Path: "/jobs/" + name + "/run-now", Left: v.Kept()}
 	r.Objects = v.Differences() - r.Left
 	if v.Of(run.Mismatch) > 0 {
-		r.Path += "?existing=true" // a listing may take it for equal
+		r.Path += existingToo // a listing may take it for equal
 	}
 	r.Detail = fmt.Sprintf("A run copies what is missing or differs, and deletes orphans where the rule says so: %s.", count(r.Objects, "object"))
 	if r.Objects == 0 {

@@ -1,0 +1,140 @@
+package adminapi_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"bucket-replicator/shared/run"
+	"bucket-replicator/shared/storetest"
+)
+
+// verified leaves the rule with a verification that found some differences.
+func (w *world) verified(name string) {
+	w.t.Helper()
+	w.ask("POST /jobs/"+name+"/verify?mode=bytes").wants(http.StatusAccepted, "")
+	shard := w.claim()
+	w.wait(time.Minute)
+	shard.Scanned, shard.Bytes = 7, 70
+	for _, f := range []run.Finding{
+		{Key: name + "/missing", Grade: run.Grade{Class: run.MissingOnDest, Reason: "missing"}, Why: "the destination has no such object"},
+		{Key: name + "/<b>", Grade: run.Grade{Class: run.Mismatch, Reason: "size"}, Why: "the source has 7 bytes, the destination 6"},
+		{Key: name + "/\xff", Grade: run.Grade{Class: run.Mismatch, Reason: "size"}, Why: "the source has 7 bytes, the destination 6"},
+		{Key: name + "/rotten", Grade: run.Grade{Class: run.Mismatch, Reason: "bytes", Kept: true}, Why: "the bytes differ"},
+		{Key: name + "/k", Grade: run.Grade{Class: run.Unverifiable, Reason: "archived"}, Why: "archived"},
+		{Key: name + "/l", Grade: run.Grade{Class: run.Matched, Reason: "bytes"}, Why: "every byte is equal"},
+		{Key: name + "/m", Grade: run.Grade{Class: run.NotCovered, Reason: "excluded"}},
+	} {
+		shard.Find(f)
+	}
+	_, err := w.runs.End(context.Background(), w.rule(name), shard)
+	w.must(err)
+}
+
+func TestAVerificationSaysWhatItFound(t *testing.T) {
+	w := newWorld(t)
+	w.verified("a")
+	got := w.ask("GET /jobs/a/verify").wants(200, "").json()
+	for field, want := range map[string]any{
+		"verification_id": 1.0, "mode": "bytes", "sample_percent": nil, "status": "succeeded", "verdict": "differs", "objects_scanned": 7.0,
+		"objects_expected": 7.0, "bytes_compared": 70.0, "error": nil,
+		"detail": "Verification 1 saw every key: 7 keys seen, of which 1 match and 4 differ (1 missing, 0 orphans, 3 mismatches); of 1 neither is proved.",
+	} {
+		if got[field] != want {
+			t.Errorf("%s is %v, want %v", field, got[field], want)
+		}
+	}
+	counts := got["counts"].(map[string]any)
+	for class, want := range map[run.Class]float64{
+		run.Matched: 1, run.MissingOnDest: 1, run.OrphanOnDest: 0, run.Mismatch: 3, run.Unverifiable: 1, run.NotCovered: 1,
+	} {
+		if counts[string(class)] != want {
+			t.Errorf("%v, want %v %s", counts, want, class)
+		}
+	}
+	if n := got["by_reason"].(map[string]any)["mismatch"].(map[string]any)["size"]; n != 2.0 {
+		t.Errorf("by reason: %v", got["by_reason"])
+	}
+	samples := got["samples"].([]any)
+	first, third := samples[0].(map[string]any), samples[3].(map[string]any)
+	if len(samples) != 6 || first["class"] != "matched" || third["dest_key_base64"] != "YS//" || third["why"] != "the source has 7 bytes, the destination 6" {
+		t.Errorf("samples %v", samples)
+	}
+	repair := got["repair"].(map[string]any)
+	if repair["method"] != "POST" || repair["path"] != "/jobs/a/run-now?existing=true" || repair["objects"] != 3.0 || repair["left"] != 1.0 {
+		t.Errorf("repair %v", repair)
+	}
+	// What it offers is a route, and the rule's own job is untouched by all this.
+	w.ask("POST "+repair["path"].(string)).wants(202, "")
+}
+
+func TestTheVerdict(t *testing.T) {
+	find := func(class run.Class) func(*run.Shard) {
+		return func(s *run.Shard) { s.Find(run.Finding{Grade: run.Grade{Class: class, Reason: "r"}}) }
+	}
+	for name, c := range map[string]struct {
+		found func(*run.Shard)
+		want  string
+	}{
+		"all match":            {find(run.Matched), "clean"},
+		"nothing covered":      {find(run.NotCovered), "clean"},
+		"one cannot be proved": {find(run.Unverifiable), "unproven"},
+		"one is missing":       {find(run.MissingOnDest), "differs"},
+		"not all were seen":    {func(s *run.Shard) { s.Error = "denied" }, "incomplete"},
+	} {
+		w := newWorld(t)
+		w.ask("POST /jobs/a/verify").wants(202, "")
+		if got := w.ask("GET /jobs/a/verify").json()["verdict"]; got != "pending" {
+			t.Errorf("under way: %v", got)
+		}
+		shard := w.claim()
+		c.found(&shard)
+		_, err := w.runs.End(context.Background(), w.rule("a"), shard)
+		w.must(err)
+		if got := w.ask("GET /jobs/a/verify").wants(200, "").json(); got["verdict"] != c.want || (got["repair"] != nil) != (c.want == "differs") {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if got := newWorld(t).ask("GET /jobs/a/verify").wants(200, "").json(); got["verdict"] != "never_verified" || got["status"] != nil {
+		t.Errorf("never: %v", got)
+	}
+}
+
+func TestAVerificationAndARunGoOnSideBySide(t *testing.T) {
+	w := newWorld(t)
+	w.start("a")
+	w.ask("POST /jobs/a/verify?mode=checksum&sample=10").wants(202, "")
+	w.ask("POST /jobs/a/verify").wants(409, "RunActive")
+	if got := w.ask("GET /jobs/a/verify").json(); got["sample_percent"] != 10.0 || got["mode"] != "checksum" {
+		t.Errorf("%v", got)
+	}
+	if got := w.ask("GET /jobs/a/runs").wants(200, "").json()["runs"].([]any); len(got) != 1 {
+		t.Errorf("runs %v", got)
+	}
+	w.ask("POST /jobs/a/kill").wants(202, "")
+	if got := w.ask("POST /jobs/a/verify/cancel").wants(202, "").json(); got["status"] != "cancelled" || got["verdict"] != "incomplete" {
+		t.Errorf("%v", got)
+	}
+	w.ask("POST /jobs/a/verify/cancel").wants(409, "RunNotActive")
+}
+
+// A look costs a query of one item, and one of the shards while it is under way.
+func TestALookAtAVerificationIsCheap(t *testing.T) {
+	w := newWorld(t)
+	w.ask("POST /jobs/a/verify").wants(202, "")
+	before := w.store.Counts()
+	w.ask("GET /jobs/a/verify").wants(200, "")
+	after := w.store.Counts()
+	for op, n := range after {
+		if want := map[string]int{"runs.list": 1, "runs.shards": 1}[op]; n-before[op] != want {
+			t.Errorf("%s: %d calls", op, n-before[op])
+		}
+	}
+}
+
+func TestAVerificationWhoseTicketIsLostGoesOnByItself(t *testing.T) {
+	w := newWorld(t)
+	w.tickets.Hook = failHook(storetest.FailBefore, "tickets.send")
+	w.ask("POST /jobs/a/verify").wants(202, "")
+}
