@@ -132,8 +132,8 @@ destroy: $(CDK) build-aws ## Remove the stack; buckets, and tables that a deploy
 
 ##@ Operate a deployment (RULE=name JSON=1; in the account that the usual AWS variables name, without any on the local cloud if it runs)
 # Each says where it acts, and signs its requests. JSON=1 prints the API's own answer.
-OPERATE = @go run ./localstack $@ $(if $(JSON),-json) '$(RULE)'
-.PHONY: jobs run adopt runs failures pause resume kill approve console redrive
+OPERATE = @go run ./localstack $@ $(if $(JSON),-json) $(if $(MODE),-mode '$(MODE)') '$(RULE)'
+.PHONY: jobs run adopt runs failures pause resume kill approve verify console redrive
 jobs: ## The rules, and what each is at
 	$(OPERATE)
 run: ## Compare both sides of RULE now, copy what is missing, and wait for the end
@@ -151,6 +151,8 @@ resume: ## Let RULE go on, with a run for what it missed
 kill: ## Cancel the active run of RULE
 	$(OPERATE)
 approve: ## Let the deletes go that the last run of RULE holds
+	$(OPERATE)
+verify: ## Compare both sides of RULE, and repair nothing (MODE=metadata|checksum|bytes)
 	$(OPERATE)
 console: ## A page with all of that, for a browser, at a port of this machine (PORT=); Ctrl-C ends it
 	@go run ./localstack console $(if $(PORT),-port $(PORT))

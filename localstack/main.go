@@ -10,7 +10,7 @@
 //	localstack jobs                          the rules, and what each is at
 //	localstack run|adopt RULE               start a run; one that takes over another replication's replicas
 //	localstack runs|failures RULE            the last runs; what failed
-//	localstack pause|resume|kill|approve RULE
+//	localstack pause|resume|kill|approve|verify RULE
 //	localstack console [-port N]             all of that in a browser
 //	localstack redrive                       send dead letters again
 //	localstack import -bucket B [-file F]    another system's rules as YAML
@@ -36,7 +36,7 @@ import (
 	"bucket-replicator/localstack/cloud"
 )
 
-const usage = "usage: go run ./localstack up|down|status|demo|import|console|redrive|jobs|run|adopt|runs|failures|pause|resume|kill|approve [flags] [RULE]"
+const usage = "usage: go run ./localstack up|down|status|demo|import|console|redrive|jobs|run|adopt|runs|failures|pause|resume|kill|approve|verify [flags] [RULE]"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

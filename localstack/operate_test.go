@@ -131,6 +131,28 @@ run 7 succeeded: 2400 keys seen, 2000 copied (30.0 kB), 400 skipped (12 of them 
 run 7 succeeded: 2400 keys seen, 2000 copied (30.0 kB), 400 skipped (0 of them adopted), 0 deleted, 0 failed
 `},
 
+		"a verification that takes its time": {args: "verify a", answers: answers{
+			"POST /a/jobs/a/verify?mode=metadata": {"202 " + `{"verification_id":1,"status":"queued","verdict":"pending"}`},
+			"GET /a/jobs/a/verify": {
+				`{"verification_id":1,"status":"running","verdict":"pending","objects_scanned":3}`,
+				`{"verification_id":1,"status":"succeeded","verdict":"clean","samples":[{"dest_key":"k","class":"matched","reason":"etag","why":"the tags are equal"}],"repair":null,"detail":"Verification 1 saw every key."}`,
+			},
+		}, want: `
+Verification 1 saw every key.
+`},
+		"a verification that finds something": {args: "verify -mode bytes a", answers: answers{
+			"POST /a/jobs/a/verify?mode=bytes": {"202 " + `{"verification_id":2,"status":"succeeded","verdict":"differs","detail":"Verification 2 saw every key.",
+				"samples":[{"dest_key":"a key\n","class":"missing_on_dest","reason":"missing","why":"the destination has no such object"},{"dest_key":"k","class":"mismatch","reason":"bytes","why":"the bytes differ"}],
+				"repair":{"path":"/jobs/a/run-now?existing=true","detail":"A run copies them."}}`},
+		}, want: `
+Verification 2 saw every key.
+"a key\n"  missing on dest  the destination has no such object
+"k"        mismatch         the bytes differ
+`, err: "the two sides of a differ: A run copies them. (/jobs/a/run-now?existing=true)"},
+		"a verification that was cancelled": {args: "verify a", answers: answers{
+			"POST /a/jobs/a/verify?mode=metadata": {"202 " + `{"verification_id":3,"status":"cancelled","verdict":"incomplete","detail":"Cancelled."}`},
+		}, want: "\nCancelled.\n", err: "it did not come to its end"},
+
 		"runs": {args: "runs a", answers: answers{"GET /a/jobs/a/runs": {`{"runs":[` + running + `,` + heldRun + `],"next_cursor":null}`}}, want: `
 RUN  STATUS        WHY       STARTED   TOOK   SEEN  COPIED  BYTES    SKIPPED  DELETED  FAILED
 7    running       run-now   30 s ago  -      1200  1000    15.0 kB  200      0        0
