@@ -63,6 +63,7 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	alarms.counted(telemetry.ObjectsFailed, "Objects could not be replicated. The log line of each says what to do.")
 	alarms.counted(telemetry.RunsFailed, "A full reconcile did not see all keys. It is tried again within the hour; GET "+adminPath+"/jobs says why it failed.")
 	alarms.counted(telemetry.DeletesHeld, "A full reconcile found more deletes than max_deletes allows and made none. GET "+adminPath+"/jobs shows how many and some of them; POST .../approve-deletes lets them go.")
+	alarms.counted(telemetry.DifferencesFound, "A verification found objects that are missing, orphans or mismatches. GET "+adminPath+"/jobs/{rule}/verify shows some of them, and what repairs them.")
 	for _, r := range t.Rules {
 		alarms.latency("Latency-"+r.Name, r)
 	}

@@ -240,6 +240,15 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		},
 		"sister-in": {"GetObject *", "ListBucket"}, // another account's, whose bucket policy lets us in
 	}
+	// A verification looks at the tags of replicas.
+	wantReconcile := maps.Clone(wantReplicate)
+	for bucket, actions := range wantReplicate {
+		for _, action := range actions {
+			if prefix, ok := strings.CutPrefix(action, "PutObjectTagging "); ok {
+				wantReconcile[bucket] = slices.Sorted(slices.Values(append(slices.Clone(wantReconcile[bucket]), "GetObjectTagging "+prefix)))
+			}
+		}
+	}
 	wantAdmin := map[string][]string{
 		"releases":       {"GetObject *", "ListBucket"},
 		"releases-dr":    {"GetObject *", "ListBucket"},
@@ -256,7 +265,7 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		wantProvision[source] = []string{"GetBucketNotification", "PutBucketNotification"}
 	}
 	for function, want := range map[string]map[string][]string{
-		"Replicate": wantReplicate, "Reconcile": wantReplicate, "Provision": wantProvision, "Schedule": nil, "Admin": wantAdmin,
+		"Replicate": wantReplicate, "Reconcile": wantReconcile, "Provision": wantProvision, "Schedule": nil, "Admin": wantAdmin,
 	} {
 		got := onBuckets(stack.allowed(t, function))
 		for bucket := range maps.Keys(merged(got, want)) {
@@ -649,7 +658,7 @@ func TestEveryDocumentedAlarmExistsAndTellsTheTopic(t *testing.T) {
 	each(t, func(t *testing.T, d *deployment, stack template) {
 		want := []string{"UndeliveredEvents"}
 		if stack.name == "bucket-replicator" {
-			want = append(want, "EventsDeadLetters", "EventsOldestMessage", "ShardsDeadLetters", "ObjectsFailed", "RunsFailed", "DeletesHeld",
+			want = append(want, "EventsDeadLetters", "EventsOldestMessage", "ShardsDeadLetters", "ObjectsFailed", "RunsFailed", "DeletesHeld", "DifferencesFound",
 				"ReplicateErrors", "ReconcileErrors", "ScheduleErrors", "AdminErrors", "ProvisionErrors", "ScheduleSilent")
 		}
 		for _, name := range want {
