@@ -30,7 +30,9 @@ var classes = map[string]object.Class{
 	"ThrottlingException":        object.Retryable,
 	"TokenRefreshRequired":       object.Retryable,
 	"NoSuchBucket":               object.Permanent,
+	"InvalidPart":                object.Premise, // another attempt replaced it
 	"NoSuchKey":                  object.Premise,
+	"NoSuchUpload":               object.Premise,
 	"NoSuchVersion":              object.Premise,
 	"PreconditionFailed":         object.Premise,
 }
@@ -63,11 +65,14 @@ func classOf(op string, err error) (object.Class, string) {
 	if code == "Forbidden" { // of a HEAD, whose answer has no body: the SDK takes the status
 		code = "AccessDenied"
 	}
+	if code == "ConditionalRequestConflict" && op == "complete upload" {
+		return object.Premise, code // the upload is spent: it takes a new one
+	}
 	if class, ok := classes[code]; ok {
 		return class, code
 	}
 	switch {
-	case code == "InvalidObjectState" && op == "copy":
+	case code == "InvalidObjectState" && (op == "copy" || op == "copy part"):
 		return object.Premise, code // it was archived since the look
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return object.Retryable, "RequestCanceled"

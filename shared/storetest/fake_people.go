@@ -19,6 +19,13 @@ func FakeObjects(o *Objects) ObjectsHarness {
 			o.AddBucket(b, Traits{Versioned: versioned})
 			return b, nil
 		},
+		Elsewhere: func(b object.Bucket) object.Bucket {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			elsewhere := object.Bucket{Backend: "elsewhere", Name: b.Name}
+			o.buckets[elsewhere] = o.buckets[b]
+			return elsewhere
+		},
 		Denied: &Objects{Hook: func(Call) (Fault, error) {
 			return FailBefore, &object.Error{Class: object.Permanent, Code: "AccessDenied", Err: errors.New("no right")}
 		}, counts: map[Call]int{}},

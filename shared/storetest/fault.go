@@ -16,7 +16,10 @@ type Call struct {
 	// "catalog.read", "catalog.deploy", "catalog.pause", "catalog.put",
 	// "catalog.remove", "queue.defer",
 	// "queue.backoff", "tickets.send", "objects.head", "objects.copy",
-	// "objects.delete", "objects.list", "objects.describe" or "objects.read"; or one of "runs.jobs",
+	// "objects.delete", "objects.list", "objects.describe" or "objects.read"; or
+	// one of uploads: "objects.begin", "objects.part", "objects.complete",
+	// "objects.abort" and "objects.uploads";
+	// or one of "runs.jobs",
 	// "runs.overview",
 	// "runs.setjob", "runs.begin", "runs.run", "runs.list", "runs.shards",
 	// "runs.turn", "runs.claim", "runs.save", "runs.share", "runs.end",

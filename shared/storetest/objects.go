@@ -21,8 +21,8 @@ import (
 // write as S3's events do. Everything it answers follows from the calls and
 // the clock, so a history can be replayed.
 //
-// Head, Copy, Delete, List, Describe and Read are what the code under test
-// calls. The methods
+// Head, Copy, Delete, List, Describe and Read, and the uploads by parts in
+// objects_upload.go, are what the code under test calls. The methods
 // in person.go are what people do to the buckets meanwhile; they are neither
 // counted nor hooked.
 type Objects struct {
@@ -36,7 +36,8 @@ type Objects struct {
 
 	mu      sync.Mutex
 	buckets map[object.Bucket]*bucket
-	serial  int // of writes: makes version ids, sequencers and request ids
+	uploads map[string]*upload // by id
+	serial  int                // of writes: makes version ids, sequencers and request ids
 	counts  map[Call]int
 	told    []object.Change // waits for the lock to be free
 }
@@ -314,7 +315,9 @@ func (v *version) state() object.State {
 func (o *Objects) write(b *bucket, at object.Ref, v version) *version {
 	o.serial++
 	v.modified = o.now().UTC().Truncate(time.Second)
-	v.etag = b.tag(v.Content, o.serial)
+	if v.etag == "" {
+		v.etag = b.tag(v.Content, o.serial)
+	}
 	v.sums = b.sums(v.Content, v.etag)
 	o.push(b, at.Key, &v)
 	o.tell(b, at, &v, object.Change{Kind: object.Created, ETag: v.etag, Size: v.size()})

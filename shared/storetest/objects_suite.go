@@ -3,17 +3,24 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"bucket-replicator/shared/object"
 )
 
-// ObjectStore is what the suite calls: replicate.Objects, and listing.
+// ObjectStore is what the suite calls: replicate.Objects, uploads by parts, and
+// listing.
 type ObjectStore interface {
 	Head(ctx context.Context, at object.Ref, withTags bool) (object.State, error)
 	Copy(ctx context.Context, c object.Copy) (object.Copied, error)
 	Delete(ctx context.Context, at object.Ref, etag string) error
 	List(ctx context.Context, b object.Bucket, prefix, after string, limit int) ([]object.Listed, bool, error)
+	Begin(ctx context.Context, c object.Copy) (object.Upload, error)
+	CopyPart(ctx context.Context, p object.Part) (object.PartCopied, error)
+	Complete(ctx context.Context, c object.Completion) (object.Copied, error)
+	Abort(ctx context.Context, u object.Upload) error
+	Uploads(ctx context.Context, at object.Ref) ([]object.Begun, error)
 }
 
 // People is what people do to the buckets behind a store, by other means than
@@ -36,6 +43,9 @@ type ObjectsHarness struct {
 	People People
 	// NewBucket makes an empty bucket.
 	NewBucket func(versioned bool) (object.Bucket, error)
+	// Elsewhere names the same bucket as one on another endpoint, so that what
+	// is copied from it has to go through the store; nil where there is none.
+	Elsewhere func(object.Bucket) object.Bucket
 	// Denied is a store without any right; nil where the server checks none.
 	Denied ObjectStore
 	// ConditionsOnly tries only the promises about conditions on the
@@ -112,7 +122,8 @@ func objectPromises() []promise {
 	all := append(lookPromises(), copyPromises()...)
 	all = append(all, keyPromises()...)
 	all = append(all, listPromises()...)
-	for _, p := range append(conditionPromises(), racePromises()...) {
+	all = append(all, uploadPromises()...)
+	for _, p := range slices.Concat(conditionPromises(), completionPromises(), racePromises()) {
 		p.condition = true
 		all = append(all, p)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-const backend = "under-test"
+const (
+	backend   = "under-test"
+	elsewhere = "under-another-name" // the same server
+)
 
 // bucketsMade numbers the buckets of all harnesses.
 var bucketsMade atomic.Int64
@@ -36,15 +40,21 @@ func (s s3Server) harness(address string, emulated s3store.Conditions, deviation
 	})}
 	options := s3store.Options{
 		Backends: func() []rule.Backend {
-			return []rule.Backend{{Name: backend, Endpoint: address, PathStyle: true}}
+			return []rule.Backend{
+				{Name: backend, Endpoint: address, PathStyle: true},
+				{Name: elsewhere, Endpoint: strings.Replace(address, "127.0.0.1", "localhost", 1), PathStyle: true},
+			}
 		},
-		Emulated: map[string]s3store.Conditions{backend: emulated},
+		Emulated: map[string]s3store.Conditions{backend: emulated, elsewhere: emulated},
 	}
 	h := storetest.ObjectsHarness{
 		Store:      s3store.New(config(server.SecretKey), options),
 		People:     people,
 		NewBucket:  people.newBucket,
 		Deviations: deviations,
+		Elsewhere: func(b object.Bucket) object.Bucket {
+			return object.Bucket{Backend: elsewhere, Name: b.Name}
+		},
 	}
 	if s.secrets {
 		h.Denied = s3store.New(config("not the secret"), options)

@@ -20,6 +20,9 @@ var servers = map[string]s3Server{
 			lostRaces("two looks are not one condition", copyRaces...),
 			noRights,
 			because("it copies an archived object", "copy refuses an archived source"),
+			because("tags of an upload are lost", "an upload brings tags, or none"),
+			because("it answers the whole of a version where a range of it is asked for",
+				"a part goes through where the server does not read the source"),
 		),
 	},
 	"LocalStack": {
