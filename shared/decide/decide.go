@@ -96,6 +96,7 @@ const (
 	Lifecycle     Reason = "lifecycle"      // a lifecycle rule removed the source; the rule keeps replicas then
 	Paused        Reason = "paused"         // the rule is paused; resuming it starts a full run
 	Busy          Reason = "busy"           // another worker is at it at this moment, and will finish it
+	Transferring  Reason = "transferring"   // large: it is being copied by parts, and will be there when all are
 	Reappeared    Reason = "reappeared"     // to be deleted by a sweep, and none to be deleted any more at the second look
 	Held          Reason = "held"           // too many deletes at once; the next run decides, under its limit
 )

@@ -16,6 +16,7 @@ var words = map[Reason]string{
 	NotOurs:       "The source is gone; what is at the destination was not written by this rule, or somebody changed it since.",
 	Lifecycle:     "A lifecycle rule removed the source, and the rule keeps replicas then (replicate_lifecycle_deletes: false).",
 	Paused:        "The rule is paused; resuming it starts a full run, which makes up for what it missed.",
+	Transferring:  "The object is large and is being copied by parts; the replica appears when all of them are there.",
 	Busy:          "Another worker is at the object at this moment, or may be about to record its copy.",
 	Reappeared:    "A run was to delete the object, and found none to be deleted at its second look.",
 	Held:          "Too many deletes came at once; the next run decides, under its limit (max_deletes).",

@@ -39,7 +39,7 @@ func (o Outcome) healthy() bool {
 	case Copied, Deleted, Parked:
 		return true
 	case Skipped:
-		return o.Reason != decide.Paused
+		return o.Reason != decide.Paused && o.Reason != decide.Transferring
 	default:
 		return false
 	}
@@ -80,6 +80,10 @@ var advices = map[string]string{
 	"MethodNotAllowed":                     "The destination refuses this write: check its Object Lock and its policy.",
 	"ObjectLockConfigurationNotFoundError": "Switch Object Lock on for the destination bucket.",
 	"Contended":                            "The object kept changing while it was copied; it is tried again by itself.",
+	"ChecksumMismatch":                     "What was read of the source has another checksum than the source says: look whether the source can be read as a whole, and write it again if not.",
+	"PartMismatch":                         "The destination answered that it keeps other bytes than it was sent: look at its log and at what lies between. The object is not visible there; it is tried again by itself.",
+	"TransferStuck":                        "No part of the object could be copied in several tries: the message names what they met. It is tried again by itself.",
+	"EntityTooLarge":                       "No bucket takes an object of more than 50 TB.",
 	"SlowDown":                             "The bucket takes no more requests for now; it is tried again by itself.",
 	"Internal":                             "Read the error and the function's log; it is tried again by itself.",
 }

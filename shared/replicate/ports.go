@@ -54,6 +54,14 @@ type Ledger interface {
 	Healed(ctx context.Context, rule string, source object.Ref) error
 }
 
+// Transfers copy large objects by parts.
+type Transfers interface {
+	// Begin begins a transfer, unless the same source is being copied there
+	// already; another one is replaced. Premise where somebody else began one at
+	// the same time. After an error that is Retryable it may have begun.
+	Begin(ctx context.Context, want object.Transfer) error
+}
+
 // Catalogs loads the rules, strongly consistent.
 type Catalogs interface {
 	Catalog(ctx context.Context) (rule.Catalog, error)

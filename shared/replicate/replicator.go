@@ -21,6 +21,11 @@ const concurrency = 16
 // Replicator brings destinations up to date after changes of their sources. It
 // may be used concurrently.
 type Replicator struct {
+	// Transfers take the objects of at least ByParts bytes. Nil: any object is
+	// copied at once. Not to be changed once in use.
+	Transfers Transfers
+	ByParts   int64
+
 	objects  Objects
 	ledger   Ledger
 	catalogs Catalogs

@@ -39,6 +39,8 @@ type task struct {
 	// message left behind.
 	message  string
 	delivery int
+	// landing is a transfer that is to be completed, in place of a copy.
+	landing *Landing
 	// patient: the message was put back before, so it waits no more for a
 	// recording that may be under way.
 	patient bool
@@ -91,6 +93,8 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 		case known && !t.proven(in, plan):
 			known = false
 			continue
+		case t.landing != nil && !t.landing.wanted(in, plan):
+			return t.done(plan)
 		case !known && !t.patient && t.recordingUnderWay(in, plan):
 			return t.outcome(Deferred, "")
 		case plan.Action == decide.Delete && t.sight != nil && !t.sight.deletes:
@@ -108,7 +112,7 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 		if lost == nil {
 			return t.done(plan)
 		}
-		if object.ClassOf(lost) != object.Premise {
+		if object.ClassOf(lost) != object.Premise || t.landing != nil && t.landing.spent {
 			return t.stopped(lost)
 		}
 		known = false
@@ -123,8 +127,10 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 // enough to call an object a candidate for a later delete.
 func (t *task) proven(in decide.Input, plan decide.Plan) bool {
 	switch {
-	case in.Excluded, in.Outranked, plan.Action == decide.Copy:
+	case in.Excluded, in.Outranked:
 		return true
+	case plan.Action == decide.Copy:
+		return !t.large(in)
 	case t.sight == nil:
 		return false
 	default:
@@ -273,6 +279,9 @@ func (t *task) act(ctx context.Context, in decide.Input, plan decide.Plan) error
 	}
 	switch plan.Action {
 	case decide.Copy:
+		if t.landing == nil && t.large(in) {
+			return t.transfer(ctx, in)
+		}
 		return t.copy(ctx, in, plan)
 	case decide.Delete:
 		if err := t.objects.Delete(ctx, in.To, plan.DestETag); err != nil {
@@ -312,18 +321,16 @@ func (t *task) copy(ctx context.Context, in decide.Input, plan decide.Plan) erro
 	if leased {
 		lease := in.Base
 		lease.Pending = object.Pending{Holder: fmt.Sprintf("%s#%d", t.message, t.delivery), Since: t.now(), ETag: in.Source.ETag, Origin: plan.Origin}
+		if t.landing != nil && t.landing.ETag != "" {
+			lease.Pending.ETag = t.landing.ETag
+		}
 		var err error
 		if revision, err = t.ledger.Put(ctx, in.To, lease); err != nil {
 			return err
 		}
 	}
 	r := in.Rule
-	copied, err := t.objects.Copy(ctx, object.Copy{
-		From: in.From, To: in.To, SourceETag: in.Source.ETag, DestETag: plan.DestETag,
-		Tags: r.ReplicateTags, StorageClass: r.StorageClass, SSE: r.SSE.Mode, KMSKey: r.SSE.KMSKey,
-		BucketKey: r.SSE.BucketKey, OwnerOverride: r.OwnerOverride,
-		ObjectLock: r.ReplicateObjectLock, WebsiteRedirect: r.ReplicateWebsiteRedirects,
-	})
+	copied, err := t.move(ctx, in, plan)
 	if err != nil {
 		if leased && object.ClassOf(err) != object.Retryable {
 			t.release(ctx, in, revision)
@@ -354,6 +361,28 @@ func (t *task) adopt(ctx context.Context, in decide.Input, plan decide.Plan) err
 		Origin: plan.Origin,
 	})
 	return err
+}
+
+// move makes the replica: by one request, or by completing the transfer that
+// brought its parts.
+func (t *task) move(ctx context.Context, in decide.Input, plan decide.Plan) (object.Copied, error) {
+	if t.landing != nil {
+		return t.landing.complete(ctx, plan.DestETag)
+	}
+	c := CopyOf(in.Rule, in.From, in.To, in.Source.ETag)
+	c.DestETag = plan.DestETag
+	return t.objects.Copy(ctx, c)
+}
+
+// CopyOf is the copy that a rule asks for, without the condition on the
+// destination.
+func CopyOf(r *rule.Active, from, to object.Ref, sourceETag string) object.Copy {
+	return object.Copy{
+		From: from, To: to, SourceETag: sourceETag,
+		Tags: r.ReplicateTags, StorageClass: r.StorageClass, SSE: r.SSE.Mode, KMSKey: r.SSE.KMSKey,
+		BucketKey: r.SSE.BucketKey, OwnerOverride: r.OwnerOverride,
+		ObjectLock: r.ReplicateObjectLock, WebsiteRedirect: r.ReplicateWebsiteRedirects,
+	}
 }
 
 // record puts the fact of a copy that landed into the ledger, also where the
@@ -397,10 +426,14 @@ func (t *task) done(plan decide.Plan) Outcome {
 
 // runID is the run that the task belongs to, 0 on the event path.
 func (t *task) runID() int64 {
-	if t.sight == nil {
+	switch {
+	case t.landing != nil:
+		return t.landing.Transfer.Run
+	case t.sight != nil:
+		return t.sight.run
+	default:
 		return 0
 	}
-	return t.sight.run
 }
 
 func (t *task) skipped(why decide.Reason) Outcome { return t.outcome(Skipped, why) }
@@ -419,7 +452,7 @@ func (t *task) outcome(result Result, why decide.Reason) Outcome {
 	o := Outcome{Rule: t.match.Rule.Name, Source: t.change.Ref, Dest: t.match.Dest, Result: result, Reason: why}
 	if result == Copied {
 		o.Bytes = t.bytes
-		if t.sight == nil {
+		if !t.change.Time.IsZero() {
 			o.Latency = t.now().Sub(t.change.Time)
 		}
 	}

@@ -19,6 +19,9 @@ type Call struct {
 	// "objects.delete", "objects.list", "objects.describe" or "objects.read"; or
 	// one of uploads: "objects.begin", "objects.part", "objects.complete",
 	// "objects.abort" and "objects.uploads";
+	// or one of "transfers.read", "transfers.put", "transfers.touch",
+	// "transfers.remove", "transfers.silent", "transfers.parts",
+	// "transfers.claim" and "transfers.finish";
 	// or one of "runs.jobs",
 	// "runs.overview",
 	// "runs.setjob", "runs.begin", "runs.run", "runs.list", "runs.shards",

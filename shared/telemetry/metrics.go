@@ -30,6 +30,8 @@ const (
 	RunsStarted         = "RunsStarted"         // rule; by schedule
 	RunsCancelled       = "RunsCancelled"       // rule, reason; by schedule
 	ShardsRevived       = "ShardsRevived"       // rule; whose worker or message was lost
+	TransfersRevived    = "TransfersRevived"    // whose workers or messages were lost
+	TransfersAbandoned  = "TransfersAbandoned"  // rule; whose source or destination moved on
 	FailuresRetried     = "FailuresRetried"     // rule; sent to be tried again
 	RunsSucceeded       = "RunsSucceeded"       // rule; some of their objects may have failed
 	RunsFailed          = "RunsFailed"          // rule; some of their keys were not seen

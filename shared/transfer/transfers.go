@@ -1,0 +1,126 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/parts"
+	"bucket-replicator/shared/rule"
+)
+
+const (
+	// slowest is what a part is expected to come on by at least, in bytes per
+	// second; with leaseBase it gives the time of a lease. Where it takes longer
+	// somebody else begins the part too, which costs no more than that.
+	slowest   = 8 << 20
+	leaseBase = 30 * time.Second
+	// openTime and completeTime bound how long it takes to begin an upload, and
+	// to complete one: S3 takes minutes for thousands of parts.
+	openTime     = time.Minute
+	completeTime = 5 * time.Minute
+	// quiet for so long after they should have been heard of, the workers of a
+	// transfer are taken for gone.
+	quiet = 30 * time.Second
+	// revived at most by one call.
+	revived = 1000
+)
+
+// lease is how long a worker keeps a part of this size.
+func lease(partSize int64) time.Duration {
+	return leaseBase + time.Duration(float64(partSize)/slowest*float64(time.Second))
+}
+
+// Transfers begins transfers, and brings those on whose workers fell silent. It
+// may be used concurrently.
+type Transfers struct {
+	Store Store
+	Queue Queue // of the tickets
+	Now   func() time.Time
+	// NewID answers an id that nobody had before.
+	NewID func() string
+	// Workers is how many are invited to one transfer at most.
+	Workers int
+}
+
+// Begin begins a transfer, and invites the first worker. It does nothing where
+// the same source is being copied there already; another one is replaced.
+// Premise where somebody else began one at the same time. After an error that is
+// Retryable the transfer may have begun; it goes on then.
+func (t *Transfers) Begin(ctx context.Context, want object.Transfer) error {
+	seen, err := t.Store.Transfer(ctx, want.To)
+	if err != nil {
+		return err
+	}
+	if seen.ID != "" && seen.Same(want) {
+		return nil
+	}
+	layout, err := parts.Of(want.Size)
+	if err != nil {
+		return &object.Error{Class: object.Permanent, Op: "begin transfer", Ref: want.To, Code: "EntityTooLarge", Err: err}
+	}
+	if want.PartSize == 0 {
+		want.PartSize = layout.PartSize
+	}
+	want = want.Replacing(seen)
+	now := t.Now()
+	want.ID, want.BegunAt, want.AliveUntil = t.NewID(), now, now.Add(leaseBase)
+	if _, err := t.Store.PutTransfer(ctx, seen, want); err != nil {
+		return err
+	}
+	return t.invite(ctx, want, 1)
+}
+
+// invite sends this many tickets.
+func (t *Transfers) invite(ctx context.Context, tr object.Transfer, n int) error {
+	bodies := make([]string, n)
+	for i := range bodies {
+		bodies[i] = Ticket{To: tr.To, ID: tr.ID}.Body()
+	}
+	return t.Queue.Send(ctx, bodies)
+}
+
+// guests is how many workers are wanted for a transfer.
+func (t *Transfers) guests(tr object.Transfer) int {
+	if tr.Upload.ID == "" {
+		return 1 // who begins the upload invites the others
+	}
+	return min(t.Workers, layoutOf(tr).Count())
+}
+
+func layoutOf(tr object.Transfer) parts.Layout {
+	return parts.Layout{Size: tr.Size, PartSize: tr.PartSize}
+}
+
+// Revive invites workers to the transfers that nobody seems to be at any more:
+// they died, or their tickets were lost. It answers to how many. Those of rules
+// that are paused wait.
+func (t *Transfers) Revive(ctx context.Context, rules *rule.Set) (int, error) {
+	now := t.Now()
+	silent, err := t.Store.SilentTransfers(ctx, now.Add(-quiet), revived)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, tr := range silent {
+		if a := rules.Rule(tr.Rule); a != nil && a.Paused {
+			continue
+		}
+		next := tr
+		next.AliveUntil = now.Add(leaseBase)
+		next.Tries++
+		_, err := t.Store.PutTransfer(ctx, tr, next)
+		if object.ClassOf(err) == object.Premise {
+			continue // somebody is at it
+		}
+		if err != nil {
+			return n, err
+		}
+		n++
+		if err := t.invite(ctx, tr, t.guests(tr)); err != nil {
+			return n, fmt.Errorf("invite to %s: %w", tr.To, err)
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,450 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"slices"
+	"time"
+
+	"bucket-replicator/shared/decide"
+	"bucket-replicator/shared/event"
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/parts"
+	"bucket-replicator/shared/replicate"
+	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/telemetry"
+)
+
+const (
+	// touchEvery so often a worker gives a sign of life while it comes on.
+	touchEvery = 15 * time.Second
+	// maxTries is how often in a row workers are invited to a transfer that does
+	// not come on.
+	maxTries = 5
+	// saveReserve is kept before the function's deadline to pass the rest on.
+	saveReserve = 10 * time.Second
+	// clockSkew is how far the clocks of a store and of workers may be apart.
+	clockSkew = time.Minute
+)
+
+// Worker takes parts, one at a time. The fields are not to be changed once it is
+// in use.
+type Worker struct {
+	Transfers  *Transfers
+	Replicator *replicate.Replicator
+	Objects    Objects
+	Failures   Failures
+	Events     Queue // of the event function, for what is to be looked at again
+	Metrics    *telemetry.Metrics
+	Log        *slog.Logger
+}
+
+// errBusy is the error of a worker that has to wait for another rule's.
+var errBusy = errors.New("somebody else holds the destination")
+
+// effort is one worker's at one transfer.
+type effort struct {
+	*Worker
+	store   Store
+	log     *slog.Logger
+	ticket  Ticket
+	tr      object.Transfer
+	rules   *rule.Set
+	rule    *rule.Active
+	owner   string
+	touched time.Time
+	done    bool // a part, since touched
+}
+
+// Work takes parts of the ticket's transfer until none is left, or the context's
+// deadline is near and the ticket was passed on. An error means that the ticket
+// is to be delivered again. There is none where the transfer is over, or others
+// are at what is left of it. owner is unique to the ticket, the same in all its
+// deliveries.
+func (w *Worker) Work(ctx context.Context, t Ticket, owner string) error {
+	log := w.Log.With("bucket", t.To.Bucket.String(), "key", t.To.Key, "transfer", t.ID)
+	tr, err := w.Transfers.Store.Transfer(ctx, t.To)
+	if err != nil {
+		return err
+	}
+	if tr.ID != t.ID {
+		log.InfoContext(ctx, "nothing to do", "why", "the transfer is over")
+		return nil
+	}
+	rules, _, err := w.Replicator.Rules(ctx)
+	if err != nil {
+		return err
+	}
+	e := &effort{Worker: w, store: w.Transfers.Store, log: log.With("rule", tr.Rule), ticket: t, tr: tr, rules: rules, rule: rules.Rule(tr.Rule), owner: owner}
+	switch {
+	case e.rule == nil:
+		return e.abandon(ctx, "rule_gone", false)
+	case e.rule.Paused:
+		return nil // the schedule invites again when it is not
+	case tr.Tries > maxTries:
+		return e.fail(ctx, &object.Error{Class: object.Retryable, Op: "copy by parts", Ref: tr.To, Code: "TransferStuck",
+			Err: fmt.Errorf("no part was done in %d tries; the last one met: %s", maxTries, tr.LastError)})
+	}
+	if tr.Upload.ID == "" {
+		begun, err := e.open(ctx)
+		if err != nil || !begun {
+			return e.settle(ctx, err)
+		}
+	}
+	if n := w.Transfers.guests(e.tr) - 1; e.tr.Opener == owner && n > 0 {
+		// Once more where this ticket comes again: too many find nothing to do.
+		if err := w.Transfers.invite(ctx, e.tr, n); err != nil {
+			log.WarnContext(ctx, "nobody else was invited", "error", err)
+		}
+	}
+	return e.settle(ctx, e.takeParts(ctx))
+}
+
+// settle brings an error to its end: the transfer fails, or is given up because
+// something else is to be done now, or the error goes back to the queue.
+func (e *effort) settle(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case object.ClassOf(err) == object.Premise:
+		return e.abandon(ctx, object.CodeOf(err), true)
+	case object.ClassOf(err) == object.Permanent:
+		return e.fail(ctx, err)
+	case e.tr.LastError != object.CodeOf(err):
+		next := e.tr
+		next.LastError = object.CodeOf(err)
+		if revision, lost := e.store.PutTransfer(ctx, e.tr, next); lost == nil { // else it only explains less
+			e.tr = next
+			e.tr.Revision = revision
+		}
+	}
+	return err
+}
+
+// copyOf is what the replica is to be.
+func (e *effort) copyOf() object.Copy {
+	return replicate.CopyOf(e.rule, e.tr.From, e.tr.To, e.tr.Source.ETag)
+}
+
+// open begins the upload; false where somebody else does.
+// What went before it leaves nothing behind: the uploads of transfers that this
+// one replaced are aborted, and those of workers that died between beginning one
+// and recording it.
+func (e *effort) open(ctx context.Context) (bool, error) {
+	now := e.Transfers.Now()
+	if n := len(e.tr.Openings); n > 0 && e.tr.Opener != "" && e.tr.Opener != e.owner && now.Sub(e.tr.Openings[n-1]) < openTime {
+		return false, nil
+	}
+	lost := e.tr.Openings
+	opening := e.tr
+	opening.Openings = append(slices.Clone(lost), now)
+	opening.Opener, opening.AliveUntil = e.owner, now.Add(openTime)
+	if ok, err := e.put(ctx, opening); !ok {
+		return false, err
+	}
+	for _, id := range e.tr.Leftovers {
+		if err := e.abort(ctx, id); err != nil {
+			return false, err
+		}
+	}
+	upload, err := e.Objects.Begin(ctx, e.copyOf())
+	if err != nil {
+		return false, err
+	}
+	if len(lost) > 0 {
+		if err := e.abortLost(ctx, lost, upload); err != nil {
+			return false, errors.Join(err, e.abort(ctx, upload.ID))
+		}
+	}
+	open := e.tr
+	open.Upload, open.Openings, open.Leftovers, open.AliveUntil = upload, nil, nil, now.Add(lease(e.tr.PartSize))
+	if ok, err := e.put(ctx, open); !ok {
+		if err == nil {
+			err = e.abort(ctx, upload.ID)
+		}
+		return false, err
+	}
+	e.log.InfoContext(ctx, "transfer begun", "bytes", e.tr.Size, "parts", layoutOf(e.tr).Count())
+	return true, nil
+}
+
+// put writes the transfer, false where another one has taken its place or
+// somebody else is opening it.
+func (e *effort) put(ctx context.Context, next object.Transfer) (bool, error) {
+	revision, err := e.store.PutTransfer(ctx, e.tr, next)
+	if object.ClassOf(err) == object.Premise {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	e.tr = next
+	e.tr.Revision = revision
+	return true, nil
+}
+
+// abortLost aborts the uploads that were begun to this key, by whom the store
+// takes us for, when a worker had set out to begin one and did not come to record
+// it. Nobody else's is touched.
+func (e *effort) abortLost(ctx context.Context, openings []time.Time, ours object.Upload) error {
+	uploads, err := e.Objects.Uploads(ctx, e.tr.To)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(uploads, func(u object.Begun) bool { return u.ID == ours.ID })
+	if i < 0 {
+		return nil // a listing that does not know it tells nothing
+	}
+	for _, u := range uploads {
+		within := slices.ContainsFunc(openings, func(at time.Time) bool {
+			return !u.At.Before(at.Add(-clockSkew)) && u.At.Before(at.Add(openTime+clockSkew))
+		})
+		if u.ID == ours.ID || u.By != uploads[i].By || u.By == "" || !within {
+			continue
+		}
+		if err := e.abort(ctx, u.ID); err != nil {
+			return err
+		}
+		e.log.WarnContext(ctx, "an upload was left behind", "upload", u.ID)
+	}
+	return nil
+}
+
+// takeParts copies parts until none is left that nobody has, and completes the
+// upload if all are done then.
+func (e *effort) takeParts(ctx context.Context) error {
+	layout := layoutOf(e.tr)
+	for {
+		known, err := e.store.Parts(ctx, e.tr)
+		if err != nil {
+			return err
+		}
+		free := free(known, layout.Count(), e.owner, e.Transfers.Now())
+		if len(free) == 0 {
+			if slices.ContainsFunc(known, func(p Part) bool { return p.Number != Completing && !p.Done() }) {
+				return nil // others are at the rest
+			}
+			return e.complete(ctx, known)
+		}
+		// Everybody begins elsewhere, so as not to meet at every part.
+		begin := start(e.owner) % len(free)
+		for _, n := range slices.Concat(free[begin:], free[:begin]) {
+			if e.late(ctx) {
+				next := e.ticket
+				next.Hop++
+				e.log.InfoContext(ctx, "the rest is passed on", "hop", next.Hop)
+				return e.Transfers.Queue.Send(ctx, []string{next.Body()})
+			}
+			if err := e.take(ctx, layout, n); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// free are the numbers of the parts that are neither done nor somebody else's.
+func free(known []Part, count int, owner string, now time.Time) []int {
+	taken := make([]bool, count+1)
+	for _, p := range known {
+		taken[p.Number] = p.Done() || p.Owner != "" && p.Owner != owner && p.LeasedUntil.After(now)
+	}
+	var numbers []int
+	for n := 1; n <= count; n++ {
+		if !taken[n] {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+func start(owner string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(owner)) // a hash never fails
+	return int(h.Sum32() >> 1)
+}
+
+// late reports whether a part may not come to its end before the deadline.
+func (e *effort) late(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < lease(e.tr.PartSize)+saveReserve
+}
+
+// take copies one part, unless somebody else has it.
+func (e *effort) take(ctx context.Context, layout parts.Layout, n int) error {
+	now := e.Transfers.Now()
+	p, err := e.store.ClaimPart(ctx, e.tr, n, e.owner, now, now.Add(lease(e.tr.PartSize)))
+	if object.ClassOf(err) == object.Premise {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	first, last := layout.Bytes(n)
+	p.PartCopied, err = e.Objects.CopyPart(ctx, object.Part{
+		From: e.tr.From, SourceETag: e.tr.Source.ETag, SourceVersionID: e.tr.Upload.SourceVersionID,
+		Upload: e.tr.Upload, Number: n, First: first, Last: last,
+	})
+	if err != nil {
+		p.PartCopied = object.PartCopied{}
+		if object.ClassOf(err) == object.Retryable {
+			_ = e.store.FinishPart(ctx, e.tr, p) // else the lease ends by its time
+		}
+		return err
+	}
+	if err := e.store.FinishPart(ctx, e.tr, p); object.ClassOf(err) == object.Premise {
+		return nil // it took too long, and is somebody else's
+	} else if err != nil {
+		return err
+	}
+	e.done = true
+	return e.touch(ctx)
+}
+
+// touch gives a sign of life now and then. Where the transfer is over, what was
+// copied meanwhile is not left behind.
+func (e *effort) touch(ctx context.Context) error {
+	now := e.Transfers.Now()
+	if now.Sub(e.touched) < touchEvery && !(e.done && e.tr.Tries > 0) {
+		return nil
+	}
+	err := e.store.TouchTransfer(ctx, e.tr, now.Add(lease(e.tr.PartSize)), e.done)
+	if err == nil {
+		e.touched, e.done, e.tr.Tries = now, false, 0
+	}
+	return err
+}
+
+// complete completes the upload, if nobody else does, by the decision that the
+// event path and a run would make now.
+func (e *effort) complete(ctx context.Context, known []Part) error {
+	now := e.Transfers.Now()
+	turn, err := e.store.ClaimPart(ctx, e.tr, Completing, e.owner, now, now.Add(completeTime))
+	if object.ClassOf(err) == object.Premise {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := e.store.TouchTransfer(ctx, e.tr, now.Add(completeTime), true); err != nil {
+		return err
+	}
+	completion := object.Completion{Copy: e.copyOf(), Upload: e.tr.Upload, Size: e.tr.Size, PartSize: e.tr.PartSize}
+	var tags []string
+	for _, p := range known {
+		if p.Number != Completing {
+			completion.Parts, tags = append(completion.Parts, p.PartCopied), append(tags, p.ETag)
+		}
+	}
+	landing := replicate.Landing{
+		Transfer: e.tr, Again: turn.Fence > 1,
+		Complete: func(ctx context.Context, destETag string) (object.Copied, error) {
+			completion.DestETag = destETag
+			return e.Objects.Complete(ctx, completion)
+		},
+	}
+	landing.ETag, _ = parts.ETag(tags)
+	o, moved := e.Replicator.Land(ctx, e.rules, landing, "transfer/"+e.tr.ID, int(turn.Fence))
+	return e.landed(ctx, o, moved, turn)
+}
+
+// landed brings the transfer to its end after an attempt to complete it.
+func (e *effort) landed(ctx context.Context, o replicate.Outcome, moved bool, turn Part) error {
+	switch {
+	case o.Result == replicate.Copied:
+		replicate.Report(ctx, e.log, e.Metrics, o, slog.String("transfer", e.tr.ID))
+		if err := e.Failures.Healed(ctx, e.tr.Rule, e.tr.From); err != nil {
+			e.log.WarnContext(ctx, "heal", "error", err)
+		}
+		if moved { // while it was completed
+			if err := e.Events.Send(ctx, []string{event.Retry(e.tr.Rule, e.tr.From, e.Transfers.Now())}); err != nil {
+				return err
+			}
+		}
+		return e.store.RemoveTransfer(ctx, e.tr)
+	case o.Result == replicate.Skipped && o.Reason == decide.InSync:
+		return e.abandon(ctx, string(o.Reason), false) // somebody else completed it
+	case o.Err == nil && o.Result == replicate.Deferred:
+		_ = e.store.FinishPart(ctx, e.tr, turn) // else the lease ends by its time
+		return errBusy
+	case o.Err == nil:
+		return e.abandon(ctx, string(o.Reason), true)
+	default:
+		if object.ClassOf(o.Err) == object.Retryable {
+			_ = e.store.FinishPart(ctx, e.tr, turn)
+		}
+		return o.Err
+	}
+}
+
+// abandon ends a transfer that is not to be completed. With again the event
+// function looks what is to be done instead.
+func (e *effort) abandon(ctx context.Context, why string, again bool) error {
+	if mine, err := e.ending(ctx); !mine {
+		return err
+	}
+	if again {
+		if err := e.Events.Send(ctx, []string{event.Retry(e.tr.Rule, e.tr.From, e.Transfers.Now())}); err != nil {
+			return err
+		}
+	}
+	e.Metrics.Count(telemetry.TransfersAbandoned, 1, telemetry.Rule, e.tr.Rule)
+	e.log.WarnContext(ctx, "transfer given up", "reason", why)
+	return e.remove(ctx)
+}
+
+// fail records that the object could not be copied, where people find it.
+func (e *effort) fail(ctx context.Context, err error) error {
+	if mine, lost := e.ending(ctx); !mine {
+		return lost
+	}
+	o := replicate.Outcome{Rule: e.tr.Rule, Source: e.tr.From, Dest: e.tr.To, Result: replicate.Failed, Err: err}
+	f := replicate.FailureOf(o, e.Transfers.Now())
+	f.Run = e.tr.Run
+	if lost := e.Failures.Fail(ctx, f); lost != nil {
+		return errors.Join(err, lost)
+	}
+	replicate.Report(ctx, e.log, e.Metrics, o, slog.String("transfer", e.tr.ID))
+	return e.remove(ctx)
+}
+
+// ending takes the turn to end the transfer, so that of many workers who meet the
+// same one does. False where there is nothing left to end, or somebody else is at
+// it. A part that was copied after another transfer took this one's place is not
+// left behind.
+func (e *effort) ending(ctx context.Context) (bool, error) {
+	now, err := e.store.Transfer(ctx, e.tr.To)
+	if err != nil {
+		return false, err
+	}
+	if now.ID != e.tr.ID {
+		return false, e.abort(ctx, e.tr.Upload.ID)
+	}
+	e.tr = now
+	at := e.Transfers.Now()
+	_, err = e.store.ClaimPart(ctx, e.tr, Completing, e.owner, at, at.Add(completeTime))
+	if object.ClassOf(err) == object.Premise {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// remove frees what the upload holds, and forgets the transfer. Only once the
+// uploads are gone nobody needs to know of them.
+func (e *effort) remove(ctx context.Context) error {
+	for _, id := range append(slices.Clone(e.tr.Leftovers), e.tr.Upload.ID) {
+		if err := e.abort(ctx, id); err != nil {
+			return err
+		}
+	}
+	return e.store.RemoveTransfer(ctx, e.tr)
+}
+
+func (e *effort) abort(ctx context.Context, id string) error {
+	if id == "" {
+		return nil
+	}
+	return e.Objects.Abort(ctx, object.Upload{To: e.tr.To, ID: id})
+}
