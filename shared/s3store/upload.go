@@ -34,7 +34,7 @@ func (s *Store) sides(c object.Copy) (from, to endpoint, err error) {
 
 // copies reports whether the destination's server can read the source itself.
 func (e endpoint) copies(from endpoint) bool {
-	return e.backend.Endpoint == from.backend.Endpoint && e.backend.CredentialsSecret == from.backend.CredentialsSecret
+	return from.backend.Shares(e.backend)
 }
 
 // Begin begins an upload with all properties that the source has and the rule
