@@ -92,10 +92,7 @@ func copying(partition string, buckets []bucket) access {
 		for _, prefix := range shortest(b.Reads) {
 			arn := objectsARN(partition, b, prefix)
 			a.allow(arn, "s3:GetObject")
-			if b.CopiesTags {
-				a.allow(arn, "s3:GetObjectTagging")
-			}
-			if b.FiltersTags { // of the version that was looked at, where there are versions
+			if b.CopiesTags || b.FiltersTags { // of the version that was looked at, where there are versions
 				a.allow(arn, "s3:GetObjectTagging", "s3:GetObjectVersionTagging")
 			}
 			if b.CopiesLocks { // without these a look tells of no lock
@@ -105,8 +102,8 @@ func copying(partition string, buckets []bucket) access {
 		for _, prefix := range shortest(b.Writes) {
 			arn := objectsARN(partition, b, prefix)
 			a.allow(arn, "s3:GetObject", "s3:PutObject")
-			if b.CopiesTags {
-				a.allow(arn, "s3:PutObjectTagging")
+			if b.CopiesTags { // and compared, where only they changed
+				a.allow(arn, "s3:GetObjectTagging", "s3:GetObjectVersionTagging", "s3:PutObjectTagging", "s3:PutObjectVersionTagging")
 			}
 			if b.CopiesLocks {
 				a.allow(arn, "s3:PutObjectRetention", "s3:PutObjectLegalHold")

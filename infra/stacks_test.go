@@ -226,17 +226,20 @@ func TestQueuesTakeEventsOfOurRulesOnly(t *testing.T) {
 func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 	stack := everything.home(t)
 	wantReplicate := map[string][]string{
-		"releases":       {"GetObject *", "GetObjectTagging *", "ListBucket"},
-		"releases-dr":    {"DeleteObject *", "GetObject *", "ListBucket", "PutObject *", "PutObjectTagging *"},
+		"releases":       {"GetObject *", "GetObjectTagging *", "GetObjectVersionTagging *", "ListBucket"},
+		"releases-dr":    {"DeleteObject *", "GetObject *", "GetObjectTagging *", "GetObjectVersionTagging *", "ListBucket", "PutObject *", "PutObjectTagging *", "PutObjectVersionTagging *"},
 		"fresh":          {"GetObject reports/*", "GetObjectTagging reports/*", "GetObjectVersionTagging reports/*", "ListBucket"},
-		"frankfurt-logs": {"GetObject 2026 *", "GetObjectTagging 2026 *", "ListBucket"},
-		"plain":          {"GetObject *", "GetObjectLegalHold *", "GetObjectRetention *", "GetObjectTagging *", "ListBucket"},
-		"locked":         {"GetObject *", "ListBucket", "PutObject *", "PutObjectLegalHold *", "PutObjectRetention *", "PutObjectTagging *"},
+		"frankfurt-logs": {"GetObject 2026 *", "GetObjectTagging 2026 *", "GetObjectVersionTagging 2026 *", "ListBucket"},
+		"plain":          {"GetObject *", "GetObjectLegalHold *", "GetObjectRetention *", "GetObjectTagging *", "GetObjectVersionTagging *", "ListBucket"},
+		"locked":         {"GetObject *", "GetObjectTagging *", "GetObjectVersionTagging *", "ListBucket", "PutObject *", "PutObjectLegalHold *", "PutObjectRetention *", "PutObjectTagging *", "PutObjectVersionTagging *"},
 		"archive": {
-			"GetObject fresh/*", "GetObject logs/*", "GetObject partner/*", "GetObject plain/*", "GetObject sister/*", "ListBucket",
+			"GetObject fresh/*", "GetObject logs/*", "GetObject partner/*", "GetObject plain/*", "GetObject sister/*",
+			"GetObjectTagging fresh/*", "GetObjectTagging logs/*", "GetObjectTagging partner/*", "GetObjectTagging plain/*", "GetObjectTagging sister/*",
+			"GetObjectVersionTagging fresh/*", "GetObjectVersionTagging logs/*", "GetObjectVersionTagging partner/*", "GetObjectVersionTagging plain/*", "GetObjectVersionTagging sister/*", "ListBucket",
 			"PutObject fresh/*", "PutObject logs/*", "PutObject partner/*", "PutObject plain/*", "PutObject sister/*",
 			"PutObjectAcl fresh/*", "PutObjectAcl logs/*", "PutObjectAcl partner/*", "PutObjectAcl plain/*", "PutObjectAcl sister/*",
 			"PutObjectTagging fresh/*", "PutObjectTagging logs/*", "PutObjectTagging partner/*", "PutObjectTagging plain/*", "PutObjectTagging sister/*",
+			"PutObjectVersionTagging fresh/*", "PutObjectVersionTagging logs/*", "PutObjectVersionTagging partner/*", "PutObjectVersionTagging plain/*", "PutObjectVersionTagging sister/*",
 		},
 		"sister-in": {"GetObject *", "ListBucket"}, // another account's, whose bucket policy lets us in
 	}
@@ -282,10 +285,10 @@ func TestEachOfManyBucketsIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 	storage := parse(t, many.config).Storage
 	for _, r := range storage.Replication.Rules {
 		from, to := r.Source.Bucket, r.Destination.Bucket
-		if got, want := replicate[from], []string{"GetObject incoming/*", "GetObjectTagging incoming/*", "ListBucket"}; !slices.Equal(got, want) {
+		if got, want := replicate[from], []string{"GetObject incoming/*", "GetObjectTagging incoming/*", "GetObjectVersionTagging incoming/*", "ListBucket"}; !slices.Equal(got, want) {
 			t.Errorf("Replicate on %s: %q, want %q", from, got, want)
 		}
-		if got, want := replicate[to], []string{"DeleteObject copies/*", "GetObject copies/*", "ListBucket", "PutObject copies/*", "PutObjectTagging copies/*"}; !slices.Equal(got, want) {
+		if got, want := replicate[to], []string{"DeleteObject copies/*", "GetObject copies/*", "GetObjectTagging copies/*", "GetObjectVersionTagging copies/*", "ListBucket", "PutObject copies/*", "PutObjectTagging copies/*", "PutObjectVersionTagging copies/*"}; !slices.Equal(got, want) {
 			t.Errorf("Replicate on %s: %q, want %q", to, got, want)
 		}
 		if provision[from] == nil || provision[to] != nil {

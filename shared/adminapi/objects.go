@@ -41,8 +41,8 @@ type viewBody struct {
 	// Role of the object asked for: source or destination.
 	Role   string         `json:"role"`
 	Status inspect.Status `json:"status"`
-	// Next is what would be done now: skip, copy, delete, forget or park; null
-	// where a side cannot be looked at.
+	// Next is what would be done now: skip, copy, retag, delete, forget, park
+	// or adopt; null where a side cannot be looked at.
 	Next *string `json:"next"`
 	// Reason for that, as totals and metrics have it.
 	Reason *string `json:"reason"`

@@ -8,6 +8,7 @@ package decide
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"bucket-replicator/shared/object"
@@ -38,8 +39,8 @@ type Input struct {
 	Cause object.Cause
 	// Adopt: what another replication left at the destination is taken over.
 	Adopt bool
-	// Touched: a change of the source that shows neither in its tag nor in its
-	// time, as a change of its object tags.
+	// Touched: the source's object tags changed, or may have, as an event said.
+	// That shows neither in its entity tag nor in its time.
 	Touched bool
 	// LeaseTTL bounds how long a write that was announced by a lease may take.
 	LeaseTTL time.Duration
@@ -65,9 +66,12 @@ const (
 	// Adopt the destination: it is recorded as the replica of the source that
 	// it is.
 	Adopt
+	// Retag gives the destination, if it is still the version that was seen,
+	// the tags of the source.
+	Retag
 )
 
-var actions = [...]string{"look", "skip", "copy", "delete", "forget", "park", "adopt"}
+var actions = [...]string{"look", "skip", "copy", "delete", "forget", "park", "adopt", "retag"}
 
 func (a Action) String() string {
 	if int(a) < len(actions) {
@@ -91,6 +95,7 @@ const (
 	Identical     Reason = "identical"      // not ours, but the same content and no older
 	DestNewer     Reason = "dest_newer"     // not ours, and written later
 	DestExists    Reason = "dest_exists"    // the rule never overwrites
+	TagsDiffer    Reason = "tags_differ"    // in sync but for tags, and nothing says that the source's are the newer ones
 	DeletesOff    Reason = "deletes_off"    // the source is gone; the rule keeps replicas
 	NotOurs       Reason = "not_ours"       // the source is gone; we did not write what is there, or somebody changed it
 	Lifecycle     Reason = "lifecycle"      // a lifecycle rule removed the source; the rule keeps replicas then
@@ -103,14 +108,15 @@ const (
 
 // Why something is done.
 const (
-	Missing  Reason = "missing"  // the destination has no such object
-	Changed  Reason = "changed"  // the source moved on since our copy
-	Newer    Reason = "newer"    // the source is newer than a foreign object
-	Forced   Reason = "forced"   // the rule lets the source win
-	Priority Reason = "priority" // takes over from a rule of lower priority
-	Adopted  Reason = "adopted"  // another replication left this replica, and it is the rule's own now
-	Removed  Reason = "removed"  // the source is gone, and what is there is ours
-	Gone     Reason = "gone"     // neither side has it
+	Missing  Reason = "missing"   // the destination has no such object
+	Changed  Reason = "changed"   // the source moved on since our copy
+	Newer    Reason = "newer"     // the source is newer than a foreign object
+	Forced   Reason = "forced"    // the rule lets the source win
+	Priority Reason = "priority"  // takes over from a rule of lower priority
+	TagsOnly Reason = "tags_only" // in sync but for the tags, and the source's count
+	Adopted  Reason = "adopted"   // another replication left this replica, and it is the rule's own now
+	Removed  Reason = "removed"   // the source is gone, and what is there is ours
+	Gone     Reason = "gone"      // neither side has it
 )
 
 // Plan is the decision.
@@ -191,7 +197,7 @@ func present(in Input) Plan {
 		return skip(Echo)
 	}
 
-	reflected := in.Base.Rule == r.Name && in.Base.Source.Reflects(s) && !in.Touched
+	reflected := in.Base.Rule == r.Name && in.Base.Source.Reflects(s)
 	var why Reason
 	switch {
 	case d.Presence == object.Hidden && reflected && r.OppositeMarkers:
@@ -199,7 +205,7 @@ func present(in Input) Plan {
 	case d.Presence.Gone():
 		why = Missing
 	case ours && reflected:
-		return skip(InSync)
+		return tags(in)
 	case adopts:
 		return Plan{Action: Adopt, Reason: Adopted, Origin: origin.Through(in.From.Bucket)}
 	case r.Conflict == rule.SkipIfDestExists && in.Rival != rule.Lower:
@@ -215,6 +221,29 @@ func present(in Input) Plan {
 		return Plan{Action: Park, Reason: Archived}
 	}
 	return Plan{Action: Copy, Reason: why, DestETag: etag(d), Origin: origin.Through(in.From.Bucket)}
+}
+
+// tags decides about a replica of ours whose content is in step. Tags have no
+// time of their own, so only an event tells that the source's are the newer ones.
+// Where none does, a person may have tagged the replica: what is there counts
+// unless the rule lets the source win, or nothing is there. Tags that nobody
+// looked at are taken to be in step, as a listing has none.
+func tags(in Input) Plan {
+	r, s, d := in.Rule, in.Source, in.Dest
+	switch known := s.Tags != nil && d.Tags != nil; {
+	case !r.ReplicateTags:
+		return skip(InSync)
+	case !known && in.Touched:
+		return Plan{Action: Look}
+	case !known, maps.Equal(s.Tags, d.Tags):
+		return skip(InSync)
+	case r.Conflict == rule.SkipIfDestExists:
+		return skip(DestExists)
+	case in.Touched, r.Conflict == rule.SourceWins, len(d.Tags) == 0:
+		return Plan{Action: Retag, Reason: TagsOnly, DestETag: d.ETag}
+	default:
+		return skip(TagsDiffer)
+	}
 }
 
 // contest decides between a source and a destination that is not ours; held

@@ -144,7 +144,39 @@ func TestTheTable(t *testing.T) {
 		"only the source's metadata was rewritten": {
 			decide.Input{Rule: policy(), Base: base, Source: found("e1", 30), Dest: copied}, decide.Copy, decide.Changed, "e1"},
 		"only the source's tags changed": {
-			decide.Input{Rule: policy(), Touched: true, Base: base, Source: original, Dest: copied}, decide.Copy, decide.Changed, "e1"},
+			decide.Input{Rule: policy(), Touched: true, Base: base, Source: tagged(original, "new"), Dest: tagged(copied, "old")}, decide.Retag, decide.TagsOnly, "e1"},
+		"only the source's tags changed, and it is archived": {
+			decide.Input{Rule: policy(), Touched: true, Base: base, Source: tagged(archived(original), "new"), Dest: tagged(copied, "old")}, decide.Retag, decide.TagsOnly, "e1"},
+		"the source's tags changed, and its content": {
+			decide.Input{Rule: policy(), Touched: true, Base: base, Source: tagged(found("e2", 30), "new"), Dest: tagged(copied, "old")}, decide.Copy, decide.Changed, "e1"},
+		"the source's last tag was deleted": {
+			decide.Input{Rule: policy(), Touched: true, Base: base, Source: tagged(original, ""), Dest: tagged(copied, "old")}, decide.Retag, decide.TagsOnly, "e1"},
+		"the source's tags changed, and were copied already": {
+			decide.Input{Rule: policy(), Touched: true, Base: base, Source: tagged(original, "new"), Dest: tagged(copied, "new")}, decide.Skip, decide.InSync, ""},
+		"the source's tags changed, and nobody looked at them": {
+			decide.Input{Rule: policy(), Touched: true, Base: base, Source: original, Dest: copied}, decide.Look, "", ""},
+		"the source's tags changed, and the rule leaves tags out": {
+			decide.Input{Rule: policy(noTags), Touched: true, Base: base, Source: tagged(original, "new"), Dest: tagged(copied, "")}, decide.Skip, decide.InSync, ""},
+		"the source's tags changed, and the rule never overwrites": {
+			decide.Input{Rule: policy(conflict(rule.SkipIfDestExists)), Touched: true, Base: base, Source: tagged(original, "new"), Dest: tagged(copied, "old")}, decide.Skip, decide.DestExists, ""},
+		"the source's tags changed, and the replica is a person's by now": {
+			decide.Input{Rule: policy(), Touched: true, Base: base, Source: tagged(original, "new"), Dest: tagged(found("e1", 21), "old")}, decide.Skip, decide.Identical, ""},
+		"the source's tags changed, and a higher rule holds the destination": {
+			decide.Input{Rule: policy(), Touched: true, Rival: rule.Higher, Base: byOther, Source: tagged(original, "new"), Dest: tagged(copied, "old")}, decide.Skip, decide.LowerPriority, ""},
+		"the tags of a replica changed, back to where it came from": {
+			decide.Input{Rule: policy(), Touched: true, SourceBase: replica(original, 5, there), Base: base, Source: tagged(original, "new"), Dest: tagged(copied, "old")}, decide.Skip, decide.Echo, ""},
+		"the source's tags changed, and somebody deleted the replica, and deletes come back": {
+			decide.Input{Rule: policy(func(r *rule.Active) { r.OppositeMarkers = true }), Touched: true, Base: base, Source: tagged(original, "new"), Dest: hidden}, decide.Skip, decide.DeletedThere, ""},
+		"the tags differ, and nobody knows who changed them": {
+			decide.Input{Rule: policy(), Base: base, Source: tagged(original, "one"), Dest: tagged(copied, "other")}, decide.Skip, decide.TagsDiffer, ""},
+		"the tags differ, and the source wins": {
+			decide.Input{Rule: policy(conflict(rule.SourceWins)), Base: base, Source: tagged(original, "one"), Dest: tagged(copied, "other")}, decide.Retag, decide.TagsOnly, "e1"},
+		"the replica lacks the tags": {
+			decide.Input{Rule: policy(), Base: base, Source: tagged(original, "one"), Dest: tagged(copied, "")}, decide.Retag, decide.TagsOnly, "e1"},
+		"the source lost its tags, and no event said so": {
+			decide.Input{Rule: policy(), Base: base, Source: tagged(original, ""), Dest: tagged(copied, "other")}, decide.Skip, decide.TagsDiffer, ""},
+		"nobody looked at the replica's tags": {
+			decide.Input{Rule: policy(), Base: base, Source: tagged(original, "one"), Dest: copied}, decide.Skip, decide.InSync, ""},
 		"the source went back to an older version": {
 			decide.Input{Rule: policy(), Base: base, Source: found("e0", 1), Dest: copied}, decide.Copy, decide.Changed, "e1"},
 		"the source was overwritten, and the rule never overwrites": {
@@ -214,6 +246,16 @@ func TestTheTable(t *testing.T) {
 			}
 		})
 	}
+}
+
+func noTags(r *rule.Active) { r.ReplicateTags = false }
+
+// tagged is a state whose tags were looked at: one of this value, or none.
+func tagged(s object.State, value string) object.State {
+	if s.Tags = map[string]string{}; value != "" {
+		s.Tags["k"] = value
+	}
+	return s
 }
 
 func archived(s object.State) object.State { s.Archived = true; return s }

@@ -20,7 +20,11 @@ func TestEveryCombination(t *testing.T) {
 	everyPolicy(func(p policyCase) {
 		everyState(func(s, d object.State, base, sourceBase object.Provenance, mirrored bool) {
 			for _, rival := range p.rivals(base) {
+				if p.tagged != untagged && (s.Presence != object.Present || d.Presence != object.Present || base.Rule != "mine") {
+					continue // tags play no part
+				}
 				count++
+				s, d := p.tags(s, d)
 				in := decide.Input{
 					Rule: p.rule, Rival: rival, From: from, To: to, Source: s, Dest: d,
 					Base: base, SourceBase: sourceBase, Mirrored: mirrored,
@@ -38,7 +42,7 @@ func TestEveryCombination(t *testing.T) {
 		decide.Existing, decide.LowerPriority, decide.Echo, decide.Archived, decide.DeletedThere, decide.InSync,
 		decide.Identical, decide.DestNewer, decide.DestExists, decide.DeletesOff, decide.NotOurs, decide.Lifecycle,
 		decide.Missing, decide.Changed, decide.Newer, decide.Forced, decide.Priority, decide.Removed, decide.Gone,
-		decide.Adopted,
+		decide.Adopted, decide.TagsOnly, decide.TagsDiffer,
 	} {
 		if reached[r] == 0 {
 			t.Errorf("no combination led to %q: the product lacks something", r)
@@ -55,6 +59,32 @@ type policyCase struct {
 	cause   object.Cause
 	touched bool
 	adopt   bool
+	// tagged is what is known of both sides' tags.
+	tagged tagCase
+}
+
+// tagCase says how the tags of the two sides stand.
+type tagCase uint8
+
+const (
+	untagged tagCase = iota // nobody looked
+	equal
+	differ
+	lacking // at the destination
+	tagCases
+)
+
+func (p policyCase) tags(s, d object.State) (object.State, object.State) {
+	if p.tagged == untagged {
+		return s, d
+	}
+	if s.Presence == object.Present {
+		s = tagged(s, "one")
+	}
+	if d.Presence == object.Present {
+		d = tagged(d, [...]string{equal: "one", differ: "other", lacking: ""}[p.tagged])
+	}
+	return s, d
 }
 
 // rivals a destination's ledger item may have.
@@ -76,7 +106,9 @@ func everyPolicy(visit func(policyCase)) {
 			if on(6) {
 				p.cause = object.ByLifecycle
 			}
-			visit(p)
+			for p.tagged = range tagCases {
+				visit(p)
+			}
 		}
 	}
 }
@@ -132,7 +164,7 @@ func violated(in decide.Input, p decide.Plan) string {
 	switch {
 	case !looked && p.Action != decide.Look:
 		return "decided about a side that nobody looked at"
-	case looked && p.Action == decide.Look:
+	case looked && p.Action == decide.Look && !(in.Touched && s.Tags == nil):
 		return "asked to look at what was seen"
 	case p.Action == decide.Copy && s.Presence != object.Present:
 		return "copies a source that is not there"
@@ -151,6 +183,16 @@ func violated(in decide.Input, p decide.Plan) string {
 		return "content comes back to a bucket that it passed"
 	case p.Action == decide.Copy && p.Origin.Chain[len(p.Origin.Chain)-1] != in.From.Bucket:
 		return "the chain does not end in the source's bucket"
+	case p.Action == decide.Retag && (!ours || s.ETag != b.Source.ETag || s.LastModified.After(b.Source.LastModified)):
+		return "tags what is not our replica of this very source"
+	case p.Action == decide.Retag && (s.Tags == nil || d.Tags == nil || s.Tags["k"] == d.Tags["k"]):
+		return "tags what needs no tags, or without having looked"
+	case p.Action == decide.Retag && !in.Touched && in.Rule.Conflict != rule.SourceWins && len(d.Tags) > 0:
+		return "replaces tags that a person may have given"
+	case p.Action == decide.Retag && in.Rule.Conflict == rule.SkipIfDestExists:
+		return "tags although the rule never overwrites"
+	case p.Action == decide.Retag && personPassed(in):
+		return "tags come back to a bucket that their object passed"
 	case p.Action == decide.Delete && !s.Presence.Gone():
 		return "deletes although the source is there"
 	case p.Action == decide.Delete && !there:
@@ -180,10 +222,17 @@ func violated(in decide.Input, p decide.Plan) string {
 		return ""
 	}
 	again := decide.Decide(afterwards(in, p))
-	if again.Action != decide.Skip && again.Action != decide.Park && again.Action != decide.Forget || again.Remember {
+	adopted := p.Action == decide.Adopt && again.Action == decide.Retag // which the other replication may have left untagged
+	if !adopted && again.Action != decide.Skip && again.Action != decide.Park && again.Action != decide.Forget || again.Remember {
 		return fmt.Sprintf("decides to %v (%s) again after acting", again.Action, again.Reason)
 	}
 	return ""
+}
+
+// personPassed: the source is a replica whose content has been at the destination.
+func personPassed(in decide.Input) bool {
+	b, s := in.SourceBase, in.Source
+	return b.Landed() && b.Dest.ETag == s.ETag && b.Dest.LastModified.Equal(s.LastModified) && b.Origin.Passed(in.To.Bucket)
 }
 
 // personTime is when a person wrote the content found at an address.
@@ -227,6 +276,8 @@ func afterwards(in decide.Input, p decide.Plan) decide.Input {
 			in.Dest = hidden
 		}
 		in.Base = object.Provenance{}
+	case decide.Retag:
+		in.Dest.Tags = in.Source.Tags
 	case decide.Forget:
 		in.Base = object.Provenance{}
 	case decide.Skip:

@@ -81,7 +81,9 @@ func (v View) Final() bool {
 	return v.Failure != nil || v.Reason != decide.Busy && !acts(v.Next)
 }
 
-func acts(a decide.Action) bool { return a == decide.Copy || a == decide.Delete }
+func acts(a decide.Action) bool {
+	return a == decide.Copy || a == decide.Delete || a == decide.Retag
+}
 
 // Object answers how the object stands under each rule that reads it, then each
 // that writes it, both in the order of their priority. It looks at both sides of

@@ -240,7 +240,7 @@ func (p *Plan) add(o replicate.Outcome) {
 	case replicate.Candidate:
 		p.Candidates++
 		into = &p.Deletes
-	case replicate.Skipped, replicate.Parked:
+	case replicate.Skipped, replicate.Parked, replicate.Retagged:
 		p.Skip(string(o.Reason), 1)
 		if o.Reason == decide.InSync {
 			return

@@ -40,6 +40,16 @@ type Copied struct {
 	Lost []string
 }
 
+// Retag asks for the tags of one version to be replaced, whatever they were.
+type Retag struct {
+	At Ref
+	// ETag, LastModified and VersionID are the version's, as a look found them.
+	ETag         string
+	LastModified time.Time
+	VersionID    string // empty where the bucket has no versions
+	Tags         map[string]string
+}
+
 // Failure is an object that could not be replicated, as the API lists it. One
 // is kept per rule and source key, replaced by the next attempt's.
 type Failure struct {

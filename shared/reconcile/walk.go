@@ -270,7 +270,7 @@ func (k *walk) count(ctx context.Context, totals *run.Totals, o replicate.Outcom
 		totals.Bytes += o.Bytes
 	case replicate.Deleted:
 		totals.Deleted++
-	case replicate.Skipped, replicate.Parked:
+	case replicate.Skipped, replicate.Parked, replicate.Retagged:
 		totals.Skip(string(o.Reason), 1)
 		if o.Reason == decide.Adopted {
 			k.log.InfoContext(ctx, "adopted", "dest_bucket", o.Dest.Bucket.String(), "dest_key", o.Dest.Key)

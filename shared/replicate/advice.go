@@ -36,7 +36,7 @@ func FailureOf(o Outcome, now time.Time) object.Failure {
 // paused rule did not even look.
 func (o Outcome) healthy() bool {
 	switch o.Result {
-	case Copied, Deleted, Parked:
+	case Copied, Retagged, Deleted, Parked:
 		return true
 	case Skipped:
 		return o.Reason != decide.Paused && o.Reason != decide.Transferring

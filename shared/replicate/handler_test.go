@@ -203,7 +203,7 @@ func TestARetryCostsALookAndOneMoreWrite(t *testing.T) {
 	s.metrics.Reset()
 	s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
 	s.run()
-	if got, want := s.bill(), "map[ledger.count:1 ledger.healed:1 ledger.put:1 ledger.read:2 objects.copy:1 objects.head:2]"; got != want {
+	if got, want := s.bill(), "map[ledger.count:1 ledger.healed:1 ledger.put:1 ledger.read:2 objects.copy:1 objects.head:2 objects.tagging:1]"; got != want {
 		t.Errorf("requests %s, want %s", got, want)
 	}
 	if strings.Contains(s.metrics.String(), "ReplicationLatency") {
@@ -521,6 +521,88 @@ func TestTagsThatChangeArriveOnce(t *testing.T) {
 	found, _ := s.objects.Get(s.at("b", "k"))
 	if found.Tags["class"] != "gold" {
 		t.Errorf("tags at the destination: %v", found.Tags)
+	}
+}
+
+func TestTagsThatChangeTakeATaggingCallAndNoCopy(t *testing.T) {
+	for name, traits := range map[string]storetest.Traits{"versions": {Versioned: true}, "no versions": {}} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, traits, copyRule("a", "b"))
+			s.put("a", "k", "1")
+			s.run()
+			before, _ := s.objects.Get(s.at("b", "k"))
+			s.metrics.Reset()
+			s.bill()
+			s.results()
+			s.objects.PutTags(s.at("a", "k"), map[string]string{"class": "gold"})
+			s.run()
+			s.wantResults("retagged tags_only")
+			const want = "map[ledger.put:1 ledger.read:2 objects.head:2 objects.retag:1 objects.tagging:2]"
+			if got := s.bill(); got != want {
+				t.Errorf("requests %s, want %s", got, want)
+			}
+			after, _ := s.objects.Get(s.at("b", "k"))
+			if after.Tags["class"] != "gold" || after.State.VersionID != before.State.VersionID || !after.State.LastModified.Equal(before.State.LastModified) {
+				t.Errorf("the replica was %+v, is %+v", before, after)
+			}
+			if !strings.Contains(s.metrics.String(), "ObjectsRetagged") {
+				t.Error("it was not counted")
+			}
+			// It stays ours: a delete still follows, and an overwrite.
+			s.put("a", "k", "2")
+			s.run()
+			s.wantText("b", "k", "2")
+		})
+	}
+}
+
+func TestTagsFollowAChainAndNeverComeBack(t *testing.T) {
+	s := newStage(t, storetest.Traits{Versioned: true}, copyRule("a", "b"), copyRule("b", "c"), copyRule("c", "a"))
+	s.put("a", "k", "1")
+	s.run()
+	s.results()
+	s.objects.PutTags(s.at("a", "k"), map[string]string{"class": "gold"})
+	s.run()
+	s.wantResults("retagged tags_only", "retagged tags_only", "skipped echo")
+	for _, b := range []string{"a", "b", "c"} {
+		if found, _ := s.objects.Get(s.at(b, "k")); found.Tags["class"] != "gold" {
+			t.Errorf("the tags at %s are %v", b, found.Tags)
+		}
+	}
+	// A person's tags on a replica are that person's: no event of the source
+	// says otherwise.
+	s.objects.PutTags(s.at("c", "k"), map[string]string{"scanned": "clean"})
+	s.run()
+	s.wantResults("skipped echo")
+	if found, _ := s.objects.Get(s.at("c", "k")); found.Tags["scanned"] != "clean" {
+		t.Errorf("the tags at c are %v", found.Tags)
+	}
+}
+
+func TestAFailedTaggingIsMadeUpFor(t *testing.T) {
+	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s.put("a", "k", "1")
+	s.run()
+	s.results()
+	denied := true
+	s.objects.Hook = func(c storetest.Call) (storetest.Fault, error) {
+		if denied && c.Op == "objects.retag" {
+			return storetest.FailBefore, &object.Error{Class: object.Permanent, Op: "retag", Ref: c.Ref, Code: "AccessDenied", Err: errors.New("no")}
+		}
+		return storetest.None, nil
+	}
+	s.objects.PutTags(s.at("a", "k"), map[string]string{"class": "gold"})
+	s.run()
+	s.wantResults("failed AccessDenied")
+	if got := s.ledger.AllFailures(); len(got) != 1 {
+		t.Fatalf("recorded: %+v", got)
+	}
+	denied = false
+	s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
+	s.run()
+	s.wantResults("retagged tags_only")
+	if got := s.ledger.AllFailures(); len(got) != 0 {
+		t.Errorf("recorded after the retry: %+v", got)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 // only the pause keeps the rule from acting. An error about one of the two sides
 // is what the event would fail with.
 func (r *Replicator) Look(ctx context.Context, rules *rule.Set, m rule.Match, source object.Ref) (decide.Input, decide.Plan, error) {
-	t := &task{Replicator: r, rules: rules, match: m, change: object.Change{Ref: source, Kind: object.Due}}
+	t := &task{Replicator: r, rules: rules, match: m, change: object.Change{Ref: source}}
 	in := t.input(object.Provenance{}, object.Provenance{})
 	switch {
 	case m.Excluded:

@@ -76,6 +76,26 @@ var (
 		actions: []action{put("a"), put("b"), remove("a"), remove("b")},
 		people:  3, faults: 1, dups: 1, waits: 1, markers: true,
 	}
+	// Two people and no trouble, so that two taggings can overtake each other.
+	calmTagged = scenario{
+		name: "a tagged mirror in good weather", buckets: []string{"a", "b"},
+		rules:   mirror.rules,
+		actions: []action{tag("a")},
+		before:  []action{put("a")},
+		people:  3,
+	}
+	taggedVersions = scenario{
+		name: "a mirror of versions that are tagged", buckets: []string{"a", "b"}, traits: storetest.Traits{Versioned: true},
+		rules:   mirror.rules,
+		actions: []action{put("a"), tag("a"), put("b")},
+		people:  3, faults: 1,
+	}
+	taggedPair = scenario{
+		name: "a pair whose objects are tagged", buckets: []string{"a", "b"}, traits: storetest.Traits{Versioned: true},
+		rules:   pair.rules,
+		actions: []action{put("a"), put("b"), tag("a")},
+		people:  3, faults: 1, waits: 1,
+	}
 	ring = scenario{
 		name: "a ring of three", buckets: []string{"a", "b", "c"},
 		rules:   []rule.Rule{copyRule("a", "b"), copyRule("b", "c"), copyRule("c", "a")},
@@ -94,6 +114,7 @@ func TestModel(t *testing.T) {
 	t.Cleanup(func() { report.write(t) })
 	for _, sc := range []scenario{
 		mirror, calmMirror, rewrittenMirror, sharedMirror, versionedMirror, sweptMirror, pair, calmPair, sweptPair, markedPair, ring,
+		calmTagged, taggedVersions, taggedPair,
 	} {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
@@ -168,7 +189,7 @@ func (w *world) choices() []choice {
 		}
 		name := fmt.Sprintf("%s %s", k.id, k.op)
 		all = append(all, choice{name, func(w *world) { w.step(i, proceed) }})
-		if w.faults < w.sc.faults && (k.op == "copy" || k.op == "delete" || k.op == "put" || k.op == "forget") {
+		if w.faults < w.sc.faults && (k.op == "copy" || k.op == "retag" || k.op == "delete" || k.op == "put" || k.op == "forget") {
 			for _, v := range []verdict{fail, lose, crash} {
 				all = append(all, choice{name + v.String(), func(w *world) { w.faults++; w.step(i, v) }})
 			}
@@ -188,7 +209,7 @@ func (w *world) choices() []choice {
 			}
 			if w.faults < w.sc.faults {
 				all = append(all, choice{"lose " + m.id, func(w *world) {
-					w.faults++
+					w.faults, w.apart = w.faults+1, true
 					w.queue = append(w.queue[:i:i], w.queue[i+1:]...)
 				}})
 			}

@@ -35,6 +35,7 @@ var mutations = []struct {
 		})
 	}},
 	{"a recording replaces only what was read", &rewrittenMirror, loosening(func(l *loose) { l.put = true })},
+	{"the note of a tagging replaces only what was read", &calmTagged, loosening(func(l *loose) { l.put = true })},
 	{"forgetting takes only what was read", &calmMirror, loosening(func(l *loose) { l.forget = true })},
 	{"ours has the time of our write", &mirror, func(p ports) ports {
 		return p.reading(func(_ object.Ref, item *object.Provenance) { item.Dest.LastModified = time.Time{} })

@@ -12,10 +12,11 @@ type Result string
 
 // The results.
 const (
-	Copied  Result = "copied"
-	Deleted Result = "deleted"
-	Skipped Result = "skipped" // Reason says why
-	Parked  Result = "parked"  // until a restore completes
+	Copied   Result = "copied"
+	Retagged Result = "retagged" // only the tags were brought up to date
+	Deleted  Result = "deleted"
+	Skipped  Result = "skipped" // Reason says why
+	Parked   Result = "parked"  // until a restore completes
 	// Candidate is a delete that a sweep left to its second phase.
 	Candidate Result = "candidate"
 	Deferred  Result = "deferred" // somebody else is at it: put back, which is no try

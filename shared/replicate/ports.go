@@ -23,6 +23,10 @@ type Objects interface {
 	// Copy copies under both conditions at once. Premise where either does
 	// not hold, or the source is gone or cannot be read from its archive.
 	Copy(ctx context.Context, c object.Copy) (object.Copied, error)
+	// Retag replaces the tags of the version that was looked at. Premise where
+	// it is gone. Where the bucket has no versions the tags go to what is there
+	// by then, and if that is another object the answer is Premise.
+	Retag(ctx context.Context, r object.Retag) error
 	// Delete removes the current version if its tag is etag; on a versioned
 	// bucket it puts a delete marker. Premise where the tag differs or
 	// nothing is there.

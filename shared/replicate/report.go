@@ -32,6 +32,8 @@ func Report(ctx context.Context, log *slog.Logger, metrics *telemetry.Metrics, o
 			metrics.Observe(telemetry.ReplicationLatency, o.Latency.Seconds(), telemetry.Rule, o.Rule)
 			attrs = append(attrs, slog.Float64("seconds", o.Latency.Seconds()))
 		}
+	case Retagged:
+		metrics.Count(telemetry.ObjectsRetagged, 1, telemetry.Rule, o.Rule)
 	case Deleted:
 		metrics.Count(telemetry.ObjectsDeleted, 1, telemetry.Rule, o.Rule)
 	case Skipped, Parked:

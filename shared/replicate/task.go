@@ -159,12 +159,24 @@ func (t *task) input(base, sourceBase object.Provenance) decide.Input {
 		From:      t.change.Ref,
 		To:        t.match.Dest,
 		Cause:     t.change.Cause,
-		Touched:   t.change.Kind == object.Retagged && t.match.Rule.ReplicateTags,
+		Touched:   t.touched(),
 		Adopt:     t.sight != nil && t.sight.adopt,
 		LeaseTTL:  t.leaseTTL,
 	}
 	t.remembered(&in, base, sourceBase)
 	return in
+}
+
+// touched reports whether the source's tags changed, or may have: of a failure
+// that is due again only what failed is known, and in content that is in step it
+// was the tags.
+func (t *task) touched() bool {
+	return t.match.Rule.ReplicateTags && (t.change.Kind == object.Retagged || t.change.Kind == object.Due)
+}
+
+// comparesTags reports whether a look sees the tags of both sides.
+func (t *task) comparesTags() bool {
+	return t.touched() || t.match.Rule.ReplicateTags && t.sight != nil && t.sight.suspicious
 }
 
 // remembered sets what the ledger says, and what follows from it.
@@ -212,10 +224,10 @@ func (t *task) look(ctx context.Context, in *decide.Input) error {
 	if err != nil {
 		return err
 	}
-	if in.Dest, err = t.objects.Head(ctx, in.To, false); err != nil {
+	if in.Dest, err = t.objects.Head(ctx, in.To, t.comparesTags()); err != nil {
 		return err
 	}
-	if in.Source, err = t.objects.Head(ctx, in.From, t.match.NeedsTags()); err != nil {
+	if in.Source, err = t.objects.Head(ctx, in.From, t.comparesTags() || t.match.NeedsTags()); err != nil {
 		return err
 	}
 	var sourceBase object.Provenance
@@ -283,6 +295,8 @@ func (t *task) act(ctx context.Context, in decide.Input, plan decide.Plan) error
 			return t.transfer(ctx, in)
 		}
 		return t.copy(ctx, in, plan)
+	case decide.Retag:
+		return t.retag(ctx, in, plan)
 	case decide.Delete:
 		if err := t.objects.Delete(ctx, in.To, plan.DestETag); err != nil {
 			return err
@@ -383,6 +397,29 @@ func CopyOf(r *rule.Active, from, to object.Ref, sourceETag string) object.Copy 
 		BucketKey: r.SSE.BucketKey, OwnerOverride: r.OwnerOverride,
 		ObjectLock: r.ReplicateObjectLock, WebsiteRedirect: r.ReplicateWebsiteRedirects,
 	}
+}
+
+// retag gives a replica of ours the tags of its source, and notes the change that
+// did. The note is what keeps two workers in order, since S3 has no condition on
+// tags: whoever read older ones finds the note of the other, and looks again.
+func (t *task) retag(ctx context.Context, in decide.Input, plan decide.Plan) error {
+	d := in.Dest
+	err := t.objects.Retag(ctx, object.Retag{
+		At: in.To, ETag: d.ETag, LastModified: d.LastModified, VersionID: d.VersionID, Tags: in.Source.Tags,
+	})
+	if err != nil {
+		return err
+	}
+	t.wrote, t.why = Retagged, plan.Reason
+	note := in.Base
+	note.Pending = object.Pending{}
+	if t.change.RequestID != "" {
+		note.Source.RequestID = t.change.RequestID
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordingTime)
+	defer cancel()
+	_, err = t.ledger.Put(ctx, in.To, note)
+	return err
 }
 
 // record puts the fact of a copy that landed into the ledger, also where the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,6 +28,7 @@ type scenario struct {
 	traits  storetest.Traits // of every bucket
 	rules   []rule.Rule
 	actions []action
+	before  []action // done, and replicated, when the history begins
 	// How much trouble one history holds at most: things a person does,
 	// faults, duplicate deliveries, leases that run out, sweeps that come by
 	// while all that happens.
@@ -78,6 +80,16 @@ func undo(bucket string) action {
 	return action{"undo " + bucket, func(w *world) {
 		if found, ok := w.objects.Get(ref(bucket)); ok {
 			w.objects.RemoveVersion(ref(bucket), found.State.VersionID)
+		}
+	}}
+}
+
+// tag gives the object a tag that nobody gave it before.
+func tag(bucket string) action {
+	return action{"tag " + bucket, func(w *world) {
+		if _, is, ok := w.now(ref(bucket)); ok {
+			w.apart = w.apart || is.ours
+			w.objects.PutTags(ref(bucket), map[string]string{"n": fmt.Sprint(w.people)})
 		}
 	}}
 }
@@ -136,6 +148,7 @@ type world struct {
 	blind   bool            // a condition could not tell a person's rewrite from a write of ours
 	loose   loose
 	copies  int
+	apart   bool   // tags may stay different: a message was lost that may have told of them, or a person tagged a replica
 	broken  string // the invariant that an operation broke
 }
 
@@ -206,6 +219,11 @@ func newWorld(sc compiled, mutate func(ports) ports) *world {
 		}
 	}
 	w.revision = w.ledger.SetCatalog(sc.catalog)
+	for _, a := range sc.before {
+		w.act(a)
+	}
+	w.quiesce(-1)
+	w.races = 0
 	return w
 }
 
@@ -340,7 +358,7 @@ func (g gatedObjects) Head(ctx context.Context, at object.Ref, tags bool) (s obj
 	err = g.k.call("head", func() (string, error) {
 		s, err = g.k.w.objects.Head(ctx, at, tags)
 		g.k.looked[at] = s.LastModified
-		return fmt.Sprintf("%d %s %d", s.Presence, s.ETag, s.LastModified.Unix()), err
+		return fmt.Sprintf("%d %s %d %v", s.Presence, s.ETag, s.LastModified.Unix(), s.Tags), err
 	})
 	return s, err
 }
@@ -351,6 +369,10 @@ func (g gatedObjects) Copy(ctx context.Context, c object.Copy) (done object.Copi
 		return fmt.Sprint(done.Dest.LastModified.Unix()), err
 	})
 	return done, err
+}
+
+func (g gatedObjects) Retag(ctx context.Context, r object.Retag) error {
+	return g.k.call("retag", func() (string, error) { return "", g.k.w.retag(ctx, r) })
 }
 
 func (g gatedObjects) Delete(ctx context.Context, at object.Ref, etag string) error {
@@ -482,6 +504,15 @@ func (w *world) copy(ctx context.Context, c object.Copy) (object.Copied, error) 
 	return done, nil
 }
 
+func (w *world) retag(ctx context.Context, r object.Retag) error {
+	_, was, there := w.now(r.At)
+	err := w.objects.Retag(ctx, r)
+	if there && !was.ours && err == nil {
+		w.violate("tagged what a person wrote at %s", r.At)
+	}
+	return err
+}
+
 func (w *world) delete(ctx context.Context, at object.Ref, etag string, looked time.Time) error {
 	before, was, there := w.now(at)
 	if w.loose.delete && there {
@@ -502,7 +533,7 @@ func (w *world) delete(ctx context.Context, at object.Ref, etag string, looked t
 // fingerprint is equal for worlds with the same future.
 func (w *world) fingerprint() uint64 {
 	h := fnv.New64a()
-	fmt.Fprint(h, w.objects.Fingerprint(), w.clock.Unix(), w.people, w.faults, w.dups, w.waits, w.sweeps, w.races)
+	fmt.Fprint(h, w.objects.Fingerprint(), w.clock.Unix(), w.people, w.faults, w.apart, w.dups, w.waits, w.sweeps, w.races)
 	io.WriteString(h, w.ledger.Fingerprint())
 	var lines []string
 	for _, m := range w.queue {
@@ -624,6 +655,8 @@ func (w *world) settled() {
 		switch {
 		case here && there && string(from.Body) != string(to.Body) && (recorded || is.person.After(was.person)):
 			w.violate("%s: the destination holds %q, the source %q", r.Name, to.Body, from.Body)
+		case here && there && recorded && !w.apart && !maps.Equal(from.Tags, to.Tags):
+			w.violate("%s: the destination has the tags %v, the source %v", r.Name, to.Tags, from.Tags)
 		case here && !there && !trouble && !w.sc.markers && !w.cleared[r.DestBucket.Name]:
 			w.violate("%s: the source holds %q, the destination nothing", r.Name, from.Body)
 		case !here && there && was.ours && r.ReplicateDeletes && !trouble:

@@ -3,7 +3,9 @@ package s3store
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"bucket-replicator/shared/object"
@@ -242,6 +244,39 @@ func (s *Store) Delete(ctx context.Context, at object.Ref, etag string) error {
 	}
 	_, err = e.DeleteObject(ctx, in, once)
 	return classify("delete", at, err)
+}
+
+// Retag makes one PutObjectTagging, of the version where there is one. Where
+// there is none it looks afterwards whether the tags went to the object that
+// was meant.
+func (s *Store) Retag(ctx context.Context, r object.Retag) error {
+	e, err := s.at(r.At.Bucket)
+	if err == nil {
+		err = e.retag(ctx, r)
+	}
+	return classify("retag", r.At, err)
+}
+
+func (e endpoint) retag(ctx context.Context, r object.Retag) error {
+	in := &s3.PutObjectTaggingInput{
+		Bucket:  aws.String(r.At.Bucket.Name),
+		Key:     aws.String(r.At.Key),
+		Tagging: &types.Tagging{TagSet: []types.Tag{}},
+	}
+	if r.VersionID != "" {
+		in.VersionId = aws.String(r.VersionID)
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Tags)) {
+		in.Tagging.TagSet = append(in.Tagging.TagSet, types.Tag{Key: aws.String(k), Value: aws.String(r.Tags[k])})
+	}
+	if _, err := e.PutObjectTagging(ctx, in); err != nil || r.VersionID != "" {
+		return err
+	}
+	after, err := e.look(ctx, r.At)
+	if err == nil && (!holds(after, r.ETag) || !after.LastModified.Equal(r.LastModified)) {
+		err = broken("somebody else wrote the object meanwhile")
+	}
+	return err
 }
 
 // holds reports whether a write with this condition may replace what was found.

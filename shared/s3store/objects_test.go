@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -318,6 +319,38 @@ func TestWhereConditionsAreIgnoredTheStoreLooksAround(t *testing.T) {
 		}
 		s.wantSent("HEAD /b/b")
 	})
+}
+
+func TestATaggingIsOfTheVersionThatWasLookedAt(t *testing.T) {
+	later := []string{"Last-Modified", "Fri, 02 Jan 2026 03:04:06 GMT"}
+	for name, c := range map[string]struct {
+		version string
+		answers []answer
+		sent    []string
+		class   object.Class
+		fails   bool
+	}{
+		"where there are versions":                       {"v1", []answer{{status: 200}}, []string{"PUT /b/b?tagging=&versionId=v1"}, 0, false},
+		"where there are none, and it is the same":       {"", []answer{{status: 200}, found("e")}, []string{"PUT /b/b?tagging=", "HEAD /b/b"}, 0, false},
+		"where there are none, and it was replaced":      {"", []answer{{status: 200}, found("f")}, []string{"PUT /b/b?tagging=", "HEAD /b/b"}, object.Premise, true},
+		"where there are none, and it was written again": {"", []answer{{status: 200}, found("e", later...)}, []string{"PUT /b/b?tagging=", "HEAD /b/b"}, object.Premise, true},
+		"the version is gone":                            {"v1", []answer{failed(404, "NoSuchVersion")}, []string{"PUT /b/b?tagging=&versionId=v1"}, object.Premise, true},
+		"the server knows no tags":                       {"v1", []answer{failed(501, "NotImplemented")}, []string{"PUT /b/b?tagging=&versionId=v1"}, object.Permanent, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := script(t, c.answers...)
+			err := s.store(native).Retag(t.Context(), object.Retag{
+				At: toB, ETag: "e", LastModified: noted, VersionID: c.version, Tags: map[string]string{"k": "v", "a": ""},
+			})
+			if c.fails != (err != nil) || err != nil && object.ClassOf(err) != c.class {
+				t.Errorf("got %v", err)
+			}
+			s.wantSent(c.sent...)
+			if got := s.bodies[0]; !strings.Contains(got, "<TagSet><Tag><Key>a</Key><Value></Value></Tag><Tag><Key>k</Key><Value>v</Value></Tag></TagSet>") {
+				t.Errorf("sent %s", got)
+			}
+		})
+	}
 }
 
 func TestAnObjectTooLargeForOneCopyIsNamedSo(t *testing.T) {

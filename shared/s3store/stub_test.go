@@ -25,6 +25,7 @@ type stub struct {
 
 	mu       sync.Mutex
 	requests []*http.Request
+	bodies   []string
 }
 
 type answer struct {
@@ -58,6 +59,8 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	n := len(s.requests)
 	s.requests = append(s.requests, r.Clone(s.t.Context()))
+	body, _ := io.ReadAll(r.Body) // what did not come whole is found wanting by who looks at it
+	s.bodies = append(s.bodies, string(body))
 	if n >= len(s.answers) {
 		s.t.Errorf("unexpected request %d: %s %s", n, r.Method, r.URL)
 		w.WriteHeader(http.StatusTeapot)

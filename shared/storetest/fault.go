@@ -16,7 +16,7 @@ type Call struct {
 	// "catalog.read", "catalog.deploy", "catalog.pause", "catalog.put",
 	// "catalog.remove", "queue.defer",
 	// "queue.backoff", "tickets.send", "objects.head", "objects.copy",
-	// "objects.delete", "objects.list", "objects.describe" or "objects.read"; or
+	// "objects.retag", "objects.delete", "objects.list", "objects.describe" or "objects.read"; or
 	// one of uploads: "objects.begin", "objects.part", "objects.complete",
 	// "objects.abort" and "objects.uploads";
 	// or one of "transfers.read", "transfers.put", "transfers.touch",

@@ -25,13 +25,14 @@ func sampleConfig() rule.Config {
 		Priority: 3, ExistingObjects: true, DeleteMarkers: true, ReplicateLifecycleDeletes: true,
 		MaxDeletes: rule.MaxDeletes{Count: 1000, Percent: 10}, Tags: map[string]string{"team": "<&>"},
 		MinSize: 1, MaxSize: 1 << 40, StorageClass: "GLACIER_IR",
-		SSE: rule.SSE{Mode: "aws:kms", KMSKey: "alias/k"}, OwnerOverride: true, ReplicateTags: true,
+		SSE: rule.SSE{Mode: "aws:kms", KMSKey: "alias/k", BucketKey: true}, OwnerOverride: true, ReplicateTags: true,
+		ReplicateObjectLock: true, ReplicateWebsiteRedirects: true,
 		Limits:        rule.Limits{Concurrency: 4, BytesPerSecond: 1 << 30, Window: "22:00-06:00"},
 		LatencyTarget: rule.Duration(90 * time.Second),
 	}
 	return rule.Config{Storage: rule.Storage{
 		Backends: []rule.Backend{{Name: "hq", Endpoint: "https://minio.example:9000", Region: "us-east-1", PathStyle: true, CredentialsSecret: "arn:aws:secretsmanager:s"}},
-		Buckets:  map[string]rule.Bucket{"src": {}, "dst": {Backend: "hq", Name: "releases", Versioned: true}},
+		Buckets:  map[string]rule.Bucket{"src": {}, "dst": {Backend: "hq", Name: "releases", Versioned: true, RequesterPays: true}},
 		Replication: rule.Replication{
 			Enabled: true, TickInterval: rule.Duration(time.Minute), MaxFailuresRetained: 100,
 			Rules: []rule.Rule{full, sampleRule("plain")},

@@ -21,7 +21,7 @@ import (
 // write as S3's events do. Everything it answers follows from the calls and
 // the clock, so a history can be replayed.
 //
-// Head, Copy, Delete, List, Describe and Read, and the uploads by parts in
+// Head, Copy, Retag, Delete, List, Describe and Read, and the uploads by parts in
 // objects_upload.go, are what the code under test calls. The methods
 // in person.go are what people do to the buckets meanwhile; they are neither
 // counted nor hooked.
@@ -176,6 +176,26 @@ func (o *Objects) Delete(ctx context.Context, at object.Ref, etag string) error 
 			return err
 		}
 		o.remove(b, at, object.ByRequest)
+		return nil
+	}))
+}
+
+// Retag replaces the tags of a version. Where the bucket has none it cannot be
+// told which object is meant: the tags go to what is there.
+func (o *Objects) Retag(ctx context.Context, r object.Retag) error {
+	return classed("retag", r.At, o.request(ctx, "objects.retag", r.At, func() error {
+		b, err := o.bucket(r.At.Bucket)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(b.objects[r.At.Key], func(v *version) bool { return v.present() && v.id == r.VersionID })
+		if i < 0 {
+			return refusal(object.Premise, "NoSuchVersion", "there is no such version")
+		}
+		v := o.change(b, r.At, i, object.Retagged, func(v *version) { v.Tags = maps.Clone(r.Tags) })
+		if v.etag != r.ETag || !v.modified.Equal(r.LastModified) {
+			return refusal(object.Premise, "PreconditionFailed", "the tags went to another object")
+		}
 		return nil
 	}))
 }

@@ -236,6 +236,74 @@ func copyPromises() []promise {
 	}
 }
 
+// retag is the request for the object that was looked at.
+func retag(at object.Ref, s object.State, tags map[string]string) object.Retag {
+	return object.Retag{At: at, ETag: s.ETag, LastModified: s.LastModified, VersionID: s.VersionID, Tags: tags}
+}
+
+// retagged tries a tagging.
+func (t *trial) retagged(r object.Retag) {
+	if t.err == nil {
+		t.note("retag", t.h.Store.Retag(t.ctx, r))
+	}
+}
+
+func tagPromises() []promise {
+	return []promise{
+		{name: "a tagging replaces the tags, and nothing else", try: func(t *trial) error {
+			for _, versioned := range []bool{false, true} {
+				c := Text("x")
+				c.Metadata = map[string]string{"author": "nobody"}
+				c.Tags = map[string]string{"old": "1", "kept": "2"}
+				at := t.ref(versioned, "k")
+				before := t.put(at, c)
+				tags := map[string]string{"kept": "3", "über": "a b+c"}
+				t.retagged(retag(at, before, tags))
+				got, _ := t.get(at)
+				t.want(maps.Equal(got.Tags, tags), "versioned %t: the tags are %v, want %v", versioned, got.Tags, tags)
+				t.want(len(got.Metadata) == 1 && string(got.Body) == "x", "versioned %t: the object is %+v", versioned, got)
+				after := t.head(at)
+				t.want(after.ETag == before.ETag && after.LastModified.Equal(before.LastModified) && after.VersionID == before.VersionID,
+					"versioned %t: it was %+v, and is %+v", versioned, before, after)
+			}
+			return t.err
+		}},
+		{name: "a tagging may leave no tags", try: func(t *trial) error {
+			c := Text("x")
+			c.Tags = map[string]string{"old": "1"}
+			at := t.ref(true, "k")
+			t.retagged(retag(at, t.put(at, c), map[string]string{}))
+			got, _ := t.get(at)
+			t.want(len(got.Tags) == 0, "the tags are %v, want none", got.Tags)
+			return t.err
+		}},
+		{name: "a tagging of a former version leaves the current one alone", try: func(t *trial) error {
+			at := t.ref(true, "k")
+			former := t.put(at, Text("old"))
+			c := Text("theirs")
+			c.Tags = map[string]string{"whose": "theirs"}
+			t.put(at, c)
+			t.retagged(retag(at, former, map[string]string{"whose": "ours"}))
+			got, _ := t.get(at)
+			t.want(maps.Equal(got.Tags, c.Tags), "the tags are %v, want %v", got.Tags, c.Tags)
+			return t.err
+		}},
+		{name: "a tagging of what was replaced or removed is refused", try: func(t *trial) error {
+			at := t.ref(false, "k")
+			before := t.put(at, Text("old"))
+			t.put(at, Text("theirs"))
+			if t.err == nil {
+				t.refused("of what was replaced", t.h.Store.Retag(t.ctx, retag(at, before, nil)), object.Premise)
+			}
+			t.remove(at)
+			if t.err == nil {
+				t.refused("of what was removed", t.h.Store.Retag(t.ctx, retag(at, before, nil)), object.Premise)
+			}
+			return t.err
+		}},
+	}
+}
+
 // Their bytes are looked at too, and are as many as ours: a server was seen to
 // answer 412 with the bytes already replaced, and the length not.
 func refusesExisting(versioned bool) func(*trial) error {

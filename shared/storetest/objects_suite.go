@@ -14,6 +14,7 @@ import (
 type ObjectStore interface {
 	Head(ctx context.Context, at object.Ref, withTags bool) (object.State, error)
 	Copy(ctx context.Context, c object.Copy) (object.Copied, error)
+	Retag(ctx context.Context, r object.Retag) error
 	Delete(ctx context.Context, at object.Ref, etag string) error
 	List(ctx context.Context, b object.Bucket, prefix, after string, limit int) ([]object.Listed, bool, error)
 	Begin(ctx context.Context, c object.Copy) (object.Upload, error)
@@ -120,6 +121,7 @@ type promise struct {
 
 func objectPromises() []promise {
 	all := append(lookPromises(), copyPromises()...)
+	all = append(all, tagPromises()...)
 	all = append(all, keyPromises()...)
 	all = append(all, listPromises()...)
 	all = append(all, uploadPromises()...)

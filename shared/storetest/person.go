@@ -214,15 +214,19 @@ func (o *Objects) edit(at object.Ref, kind object.Kind, do func(*version)) {
 		if !v.present() {
 			panic(fmt.Sprintf("storetest: %s: there is no object", at))
 		}
-		edited := *v
-		do(&edited)
-		o.serial++
-		all := slices.Clone(b.objects[at.Key])
-		all[len(all)-1] = &edited
-		b.objects[at.Key] = all
-		o.tell(b, at, &edited, object.Change{Kind: kind, ETag: edited.etag, Size: edited.size()})
-		return object.State{}
+		return o.change(b, at, len(b.objects[at.Key])-1, kind, do).state()
 	})
+}
+
+// change is an edit of the nth version of a key, and tells of it.
+func (o *Objects) change(b *bucket, at object.Ref, n int, kind object.Kind, do func(*version)) *version {
+	all := slices.Clone(b.objects[at.Key])
+	edited := *all[n]
+	do(&edited)
+	all[n], b.objects[at.Key] = &edited, all
+	o.serial++
+	o.tell(b, at, &edited, object.Change{Kind: kind, ETag: edited.etag, Size: edited.size()})
+	return &edited
 }
 
 // tell queues the event of the write with the current serial number. v is the

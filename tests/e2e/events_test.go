@@ -34,7 +34,7 @@ func TestTagsTravelAfterTheObject(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.send(t, events, news{kind: step.kind, at: source, sequencer: i + 1}.body(t))
-			s.told(t, "mirror", source, append(words(before), "copied changed")...)
+			s.told(t, "mirror", source, append(words(before), "retagged tags_only")...)
 			s.holds(t, replica, content{Body: "x", ContentType: "text/plain", Tags: step.tags})
 		}
 	})
