@@ -111,6 +111,10 @@ func (d describer) operation(r route) schema {
 	for status, body := range r.answers {
 		responses[strconv.Itoa(status)] = d.response(http.StatusText(status), body)
 	}
+	if r.answersYAML != nil {
+		ok := responses[strconv.Itoa(http.StatusOK)].(schema)
+		ok["content"].(schema)[yamlType] = schema{"schema": d.body(r.answersYAML)}
+	}
 	for _, status := range slices.Concat([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusInternalServerError, http.StatusServiceUnavailable}, r.refuses) {
 		responses[strconv.Itoa(status)] = d.response(http.StatusText(status), errorBody{})
 	}
@@ -119,7 +123,11 @@ func (d describer) operation(r route) schema {
 		o["parameters"] = params
 	}
 	if r.takes != nil {
-		o["requestBody"] = schema{"required": true, "content": content(d.body(r.takes))}
+		body := content(d.body(r.takes))
+		if r.yaml {
+			body[yamlType] = body["application/json"]
+		}
+		o["requestBody"] = schema{"required": true, "content": body}
 	}
 	return o
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
 
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
@@ -246,6 +247,12 @@ func (c *contract) request(r *rand.Rand, path, method string) events.APIGatewayP
 			e.Body = mine
 		}
 	}
+	if c.at("paths", path, method, "requestBody", "content", "application/yaml") != nil && r.IntN(2) == 0 {
+		e.Headers["Content-Type"] = "application/yaml" // JSON is YAML
+	}
+	if c.at("paths", path, method, "responses", "200", "content", "application/yaml") != nil && r.IntN(2) == 0 {
+		e.Headers["Accept"] = "application/yaml"
+	}
 	return e
 }
 
@@ -292,11 +299,19 @@ func (c *contract) keep(t testing.TB, seed uint64) map[int]int {
 			}
 			continue
 		}
+		media := got.Headers["Content-Type"]
+		if media == "application/yaml" {
+			var value any
+			w.must(yaml.Unmarshal([]byte(got.Body), &value))
+			text, err := json.Marshal(value)
+			w.must(err)
+			got.Body = string(text)
+		}
 		body, err := jsonschema.UnmarshalJSON(strings.NewReader(got.Body))
 		if err != nil {
 			t.Fatalf("%s: %v", where, err)
 		}
-		s := c.schema(t, "paths", o[0], o[1], "responses", status, "content", "application/json", "schema")
+		s := c.schema(t, "paths", o[0], o[1], "responses", status, "content", media, "schema")
 		if err := s.Validate(body); err != nil {
 			t.Fatalf("%s: %s: %v in %s", where, status, err, got.Body)
 		}

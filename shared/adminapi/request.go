@@ -132,7 +132,9 @@ func (r *request) readBody(e events.APIGatewayProxyRequest) {
 			r.problem("body", "is not base64, as the request says it is")
 		}
 	}
-	r.body = bytes.TrimSpace(r.body)
+	if !r.yaml() { // whose first line begins with as many spaces as the next
+		r.body = bytes.TrimSpace(r.body)
+	}
 	switch most := r.route.most; {
 	case most == 0 && len(r.body) > 0 && string(r.body) != "{}":
 		r.problem("body", "is not looked at: leave it out")
@@ -155,6 +157,31 @@ func headersOf(e events.APIGatewayProxyRequest) http.Header {
 }
 
 func (r *request) header(name string) string { return r.sent.Get(name) }
+
+// yamlType is YAML's media type.
+// https://www.rfc-editor.org/rfc/rfc9512
+const yamlType = "application/yaml"
+
+// yaml reports whether the body is YAML by its type, where the route takes
+// that. Everything else is taken for JSON: curl names a form.
+func (r *request) yaml() bool { return r.route.yaml && isType(r.header("Content-Type"), yamlType) }
+
+// wantsYAML reports whether YAML is among what the request accepts.
+func (r *request) wantsYAML() bool {
+	for accepted := range strings.SplitSeq(r.header("Accept"), ",") {
+		if isType(accepted, yamlType) {
+			return true
+		}
+	}
+	return false
+}
+
+// isType reports whether a header's value is this media type, whatever its
+// parameters.
+func isType(value, media string) bool {
+	name, _, _ := strings.Cut(value, ";")
+	return strings.EqualFold(strings.TrimSpace(name), media)
+}
 
 func unknown(name string, known []string) string {
 	if near := rule.Nearest(name, known); near != "" {

@@ -22,6 +22,9 @@ type route struct {
 	// bytes that may have.
 	takes any
 	most  int
+	yaml  bool // it may be YAML, too
+	// answersYAML: what it answers may be asked for as YAML, of this type.
+	answersYAML any
 	// answers are a value of the body's type by status; nil: there is none.
 	answers map[int]any
 	// refuses are the statuses of its errors, beside 400, 404, 500 and 503.
@@ -115,11 +118,11 @@ func init() {
 			serve: (*Handler).cancelVerification, answers: map[int]any{http.StatusAccepted: verifyBody{}}, refuses: conflicts},
 		{method: http.MethodGet, path: "/rules", about: "All rules, those of the configuration file too.",
 			serve: (*Handler).rules, asks: true, answers: map[int]any{http.StatusOK: rulesBody{}}},
-		{method: http.MethodGet, path: "/rules/{rule}", about: "One rule; its ETag is its revision.",
-			serve: (*Handler).rule, asks: true, answers: one},
+		{method: http.MethodGet, path: "/rules/{rule}", about: "One rule; its ETag is its revision. As YAML it is the rule alone, as the configuration file has it.",
+			serve: (*Handler).rule, asks: true, answers: one, answersYAML: rule.Rule{}},
 		{method: http.MethodPut, path: "/rules/{rule}", about: "Make a rule, or change one that was made here.",
 			params: []param{ifMatch, ifNoneMatch},
-			serve:  (*Handler).putRule, takes: rule.Rule{}, most: maxRuleBody,
+			serve:  (*Handler).putRule, takes: rule.Rule{}, most: maxRuleBody, yaml: true,
 			answers: map[int]any{http.StatusOK: storedBody{}, http.StatusCreated: storedBody{}},
 			refuses: []int{http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnprocessableEntity, http.StatusPreconditionRequired}},
 		{method: http.MethodDelete, path: "/rules/{rule}", about: "Remove a rule that was made here. What it wrote stays.",
@@ -127,7 +130,7 @@ func init() {
 			serve:  (*Handler).deleteRule, answers: map[int]any{http.StatusNoContent: nil},
 			refuses: []int{http.StatusConflict, http.StatusPreconditionFailed, http.StatusPreconditionRequired}},
 		{method: http.MethodPost, path: "/rules/validate", about: "What is wrong with a rule, or with a whole configuration. Changes nothing.",
-			serve: (*Handler).validate, asks: true, takes: either{rule.Rule{}, rule.Config{}}, most: maxBody,
+			serve: (*Handler).validate, asks: true, takes: either{rule.Rule{}, rule.Config{}}, most: maxBody, yaml: true,
 			answers: map[int]any{http.StatusOK: validBody{}}},
 		{method: http.MethodPost, path: "/rules/import", about: "What another product's configuration, JSON or XML, says in our words. Changes nothing.",
 			params: []param{

@@ -13,6 +13,7 @@ import (
 
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/rule/rulefile"
 )
 
 // Who owns a rule: the configuration file, or whoever made it here.
@@ -90,7 +91,12 @@ func (h *Handler) rule(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ruleAnswer(http.StatusOK, c, s), nil
+	a := ruleAnswer(http.StatusOK, c, s)
+	if r.wantsYAML() {
+		text, err := rulefile.PrintRule(s.Rule)
+		return answer{status: a.status, text: string(text), media: yamlType, etag: a.etag}, err
+	}
+	return a, nil
 }
 
 // stored is the rule of this name.
@@ -172,12 +178,12 @@ func changeable(c rule.Catalog, name string) (*rule.Stored, error) {
 func (h *Handler) putRule(ctx context.Context, r *request) (answer, error) {
 	wants := r.precondition()
 	if len(r.body) == 0 {
-		r.problem("body", "is missing: a rule as JSON")
+		r.problem("body", "is missing: a rule as JSON or YAML")
 	}
 	if err := r.invalid(); err != nil {
 		return answer{}, err
 	}
-	wanted, unreadable := readRule(r.body, r.rule)
+	wanted, lines, unreadable := r.readRule(r.rule)
 	for range putTries {
 		c, err := h.Catalogs.Catalog(ctx)
 		if err != nil {
@@ -194,14 +200,8 @@ func (h *Handler) putRule(ctx context.Context, r *request) (answer, error) {
 		if len(problems) == 0 {
 			problems = together(c, wanted)
 		}
-		if details := linesOf(problems); details != nil {
-			return answer{}, &refusal{status: http.StatusBadRequest, code: "InvalidRule", message: "the rule is not valid", details: details}
-		}
-		if details := linesOf(rule.Uncovered(c, wanted)); details != nil {
-			return answer{}, &refusal{
-				status: http.StatusUnprocessableEntity, code: "NotCovered",
-				message: "the stack gets no events for this rule, or may not do what it asks: that follows the deployed rules", details: details,
-			}
+		if err := refused(c, wanted, placed(problems, lines), lines); err != nil {
+			return answer{}, err
 		}
 		status, next, seen := http.StatusCreated, rule.Stored{CreatedAt: h.Now()}, int64(0)
 		if was != nil {
@@ -220,6 +220,21 @@ func (h *Handler) putRule(ctx context.Context, r *request) (answer, error) {
 		}
 	}
 	return answer{}, errRulesBusy
+}
+
+// refused is the error where the rule has problems, or does what no deployed
+// rule is there for.
+func refused(c rule.Catalog, wanted rule.Rule, problems []rule.Problem, lines rulefile.Lines) error {
+	if details := linesOf(problems); details != nil {
+		return &refusal{status: http.StatusBadRequest, code: "InvalidRule", message: "the rule is not valid", details: details}
+	}
+	if details := linesOf(placed(rule.Uncovered(c, wanted), lines)); details != nil {
+		return &refusal{
+			status: http.StatusUnprocessableEntity, code: "NotCovered",
+			message: "the stack gets no events for this rule, or may not do what it asks: that follows the deployed rules", details: details,
+		}
+	}
+	return nil
 }
 
 // errRulesBusy is the answer where others kept changing rules.
@@ -277,7 +292,8 @@ type validBody struct {
 }
 
 type problemBody struct {
-	Path    string `json:"path"` // of the field; empty: the whole text
+	Line    int    `json:"line,omitempty"` // of the text, from 1; left out where it is not known
+	Path    string `json:"path"`           // of the field; empty: the whole text
 	Message string `json:"message"`
 	Warning bool   `json:"warning"` // it works as it stands
 }
@@ -286,28 +302,31 @@ type problemBody struct {
 // whole configuration.
 func (h *Handler) validate(ctx context.Context, r *request) (answer, error) {
 	if len(r.body) == 0 {
-		r.problem("body", "is missing: a rule or a configuration as JSON")
+		r.problem("body", "is missing: a rule or a configuration as JSON or YAML")
 	}
 	if err := r.invalid(); err != nil {
 		return answer{}, err
 	}
 	var problems []rule.Problem
-	var top map[string]json.RawMessage
-	if _ = json.Unmarshal(r.body, &top); top["storage"] != nil {
+	switch {
+	case r.isConfig() && r.yaml():
+		_, problems = rulefile.Parse(r.body)
+	case r.isConfig():
 		_, problems = rule.ParseConfig(r.body)
-	} else {
-		c, err := h.Catalogs.Catalog(ctx)
+	default:
+		c, err := h.current(ctx)
 		if err != nil {
 			return answer{}, err
 		}
-		var wanted rule.Rule
-		if wanted, problems = readRule(r.body, ""); len(problems) == 0 {
+		wanted, lines, unreadable := r.readRule("")
+		if problems = unreadable; len(problems) == 0 {
 			problems = together(c, wanted)
 		}
 		deployed := slices.ContainsFunc(c.Rules, func(s rule.Stored) bool { return s.Deployed && s.Rule.Name == wanted.Name })
 		if rule.Problems(problems).Err() == nil && !deployed {
 			problems = append(problems, rule.Uncovered(c, wanted)...)
 		}
+		problems = placed(problems, lines)
 	}
 	return answer{status: http.StatusOK, body: validBody{
 		Valid: rule.Problems(problems).Err() == nil, Problems: problemBodies(problems),
@@ -317,26 +336,54 @@ func (h *Handler) validate(ctx context.Context, r *request) (answer, error) {
 func problemBodies(problems []rule.Problem) []problemBody {
 	bodies := []problemBody{}
 	for _, p := range problems[:min(len(problems), maxProblems)] {
-		bodies = append(bodies, problemBody{p.Path, p.Message, p.Warning})
+		bodies = append(bodies, problemBody{p.Line, p.Path, p.Message, p.Warning})
 	}
 	return bodies
 }
 
-// readRule reads a rule of this name, which its text may leave out; of any name
-// where that is empty.
-func readRule(text []byte, name string) (rule.Rule, []rule.Problem) {
-	if len(text) > maxRuleBody {
-		return rule.Rule{}, []rule.Problem{{Message: fmt.Sprintf("has %d bytes: a rule has at most %d", len(text), maxRuleBody)}}
+// isConfig reports whether the body is a whole configuration and no rule.
+func (r *request) isConfig() bool {
+	if r.yaml() {
+		return rulefile.IsConfig(r.body)
 	}
-	r, problems := rule.ParseRule(text)
+	var top map[string]json.RawMessage
+	_ = json.Unmarshal(r.body, &top)
+	return top["storage"] != nil
+}
+
+// readRule reads the body as a rule of this name, which its text may leave out;
+// of any name where that is empty. The lines are where YAML has what.
+func (r *request) readRule(name string) (wanted rule.Rule, lines rulefile.Lines, problems []rule.Problem) {
+	if len(r.body) > maxRuleBody {
+		return rule.Rule{}, nil, []rule.Problem{{Message: fmt.Sprintf("has %d bytes: a rule has at most %d", len(r.body), maxRuleBody)}}
+	}
+	if r.yaml() {
+		wanted, lines, problems = rulefile.ParseRule(r.body)
+	} else {
+		wanted, problems = rule.ParseRule(r.body)
+	}
 	switch {
 	case name == "" || len(problems) > 0:
-	case r.Name == "":
-		r.Name = name
-	case r.Name != name:
-		problems = append(problems, rule.Problem{Path: "name", Message: fmt.Sprintf("is %q, and the path names %q: a rule is not renamed", shortened(r.Name), name)})
+	case wanted.Name == "":
+		wanted.Name = name
+	case wanted.Name != name:
+		problems = append(problems, rule.Problem{
+			Path: "name", Line: lines.Of("name"),
+			Message: fmt.Sprintf("is %q, and the path names %q: a rule is not renamed", shortened(wanted.Name), name),
+		})
 	}
-	return r, problems
+	return wanted, lines, problems
+}
+
+// placed are the problems with their lines, where those are known.
+func placed(problems []rule.Problem, lines rulefile.Lines) []rule.Problem {
+	problems = slices.Clone(problems)
+	for i := range problems {
+		if problems[i].Line == 0 {
+			problems[i].Line = lines.Of(problems[i].Path)
+		}
+	}
+	return problems
 }
 
 // together is what is wrong with a rule, by itself and among the others, in

@@ -110,7 +110,7 @@ func TestWhatARuleIsMadeOn(t *testing.T) {
 		"all":                            {nil, "GET /rules", "", "", 200, "", ""},
 		"a deployed one":                 {nil, "GET /rules/a", "", "", 200, "", ""},
 		"a POST":                         {nil, "POST /rules/a", "", "", 405, "MethodNotAllowed", ""},
-		"without a text":                 {nil, "PUT /rules/mine", " ", "", 400, "InvalidRequest", "body is missing: a rule as JSON"},
+		"without a text":                 {nil, "PUT /rules/mine", " ", "", 400, "InvalidRequest", "body is missing: a rule as JSON or YAML"},
 		"with too long a text":           {nil, "PUT /rules/mine", strings.Repeat(" x", 1<<15), "", 400, "InvalidRequest", "body has 65535 bytes: give at most 32768"},
 		"that is no JSON":                {nil, "PUT /rules/mine", "{", "", 400, "InvalidRule", "1: is not JSON: unexpected end of JSON input"},
 		"with a field misspelt":          {nil, "PUT /rules/mine", with(`"priorty":2`), "", 400, "InvalidRule", "priorty: is not a field; did you mean priority?"},

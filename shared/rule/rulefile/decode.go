@@ -15,11 +15,29 @@ import (
 // decoder writes YAML nodes over Go values that hold the defaults. The YAML
 // library's own decoder stops at the first unknown field and knows no paths.
 type decoder struct {
-	lines    map[string]int // by path
+	lines    Lines
 	problems []rule.Problem
 	told     map[rule.Problem]bool
 	visits   int
 	merging  []*yaml.Node // mappings whose merge keys are being followed
+}
+
+func newDecoder() *decoder {
+	return &decoder{lines: Lines{}, told: map[rule.Problem]bool{}}
+}
+
+// Lines are where the parts of a text are, by their path.
+type Lines map[string]int
+
+// Of is the line of path, or of the nearest thing around it; 0 where there are
+// no lines.
+func (l Lines) Of(path string) int {
+	for {
+		if line, ok := l[path]; ok || path == "" {
+			return line
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
 }
 
 // maxVisits bounds what merged aliases may grow to.
@@ -48,16 +66,6 @@ func (d *decoder) toldOf(path string) bool {
 		rest, ok := strings.CutPrefix(path, p.Path)
 		return ok && (p.Path == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
 	})
-}
-
-// lineOf is the line of path, or of the nearest thing around it.
-func (d *decoder) lineOf(path string) int {
-	for {
-		if line, ok := d.lines[path]; ok || path == "" {
-			return line
-		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
-	}
 }
 
 func (d *decoder) decode(path string, n *yaml.Node, v reflect.Value) {

@@ -286,8 +286,61 @@ func FuzzPrint(f *testing.F) {
 			if again, _ := rulefile.Parse(printed); !reflect.DeepEqual(again, c) {
 				t.Fatalf("printed:\n%s\nit reads back as\n%+v\nwant\n%+v", printed, again, c)
 			}
+			if printed, err = rulefile.PrintRule(r); err != nil {
+				t.Fatal(err)
+			}
+			if again, _, problems := rulefile.ParseRule(printed); len(problems) > 0 || !reflect.DeepEqual(again, r) {
+				t.Fatalf("printed:\n%s\nit reads back as\n%+v, %v\nwant\n%+v", printed, again, problems, r)
+			}
 		}
 	})
+}
+
+func TestARuleAlone(t *testing.T) {
+	const text = `
+# a comment
+name: mirror
+source:
+  bucket: abc
+  prefix: x/
+destination: { bucket: xyz }
+interval: 1h
+`
+	r, lines, problems := rulefile.ParseRule([]byte(text))
+	want := rule.DefaultRule()
+	want.Name, want.Source, want.Destination = "mirror", rule.Side{Bucket: "abc", Prefix: "x/"}, rule.Side{Bucket: "xyz"}
+	want.Interval = rule.Duration(time.Hour)
+	if len(problems) > 0 || !reflect.DeepEqual(r, want) {
+		t.Errorf("%+v, %v", r, problems)
+	}
+	for path, line := range map[string]int{"name": 3, "source.prefix": 6, "source.nothing": 5, "interval": 8, "conflict": 3} {
+		if got := lines.Of(path); got != line {
+			t.Errorf("%s is on line %d, want %d", path, got, line)
+		}
+	}
+	for text, want := range map[string]string{
+		"":                   "1: the text is empty; a rule begins with name:",
+		"~":                  "1: the text is empty; a rule begins with name:",
+		"- name: mirror":     "1: is a list, not a mapping",
+		"name: x\n bad: y":   "2: not YAML: mapping values are not allowed in this context",
+		"name: x\n---\nn: y": "2: begins a second document; a configuration is one",
+		"name: x\nsource: {bucket: a, prefx: y}\ninterval: soon\nexclude_blobs: []": `2: source.prefx: is not a field; did you mean prefix?
+3: interval: "soon" is not a duration such as 30s, 15m, 24h or 7d
+4: exclude_blobs: is not a field; did you mean exclude_globs?`,
+	} {
+		_, _, problems := rulefile.ParseRule([]byte(text))
+		if err := rule.Problems(problems).Err(); err == nil || err.Error() != want {
+			t.Errorf("%q:\n%v\nwant\n%s", text, err, want)
+		}
+	}
+	for text, want := range map[string]bool{
+		"storage:": true, `{"storage": {}}`: true, "name: x\nstorage: y": true,
+		"name: x": false, "- storage": false, "storage": false, "": false, "a: [": false,
+	} {
+		if rulefile.IsConfig([]byte(text)) != want {
+			t.Errorf("%q is a configuration: %t", text, !want)
+		}
+	}
 }
 
 func FuzzParse(f *testing.F) {
