@@ -56,7 +56,7 @@ func advice(code string) string {
 // beyondRetry are the codes of permanent failures that no retry mends: it takes
 // another object or other rules, which come with an event or a run of their own.
 var beyondRetry = []string{
-	"KeyTooLongError", "TooLargeForOneCopy", "CrossBackendCopy", "InvalidRequest",
+	"KeyTooLongError", "TooLargeForOneCopy", "InvalidRequest",
 	"UnknownBackend",
 }
 
@@ -72,7 +72,9 @@ var advices = map[string]string{
 	"InvalidObjectState":                   "Restore the object from its archive; it is copied when the restore completes.",
 	"KeyTooLongError":                      "Shorten the rule's destination prefix or the object's key: a key has at most 1,024 bytes.",
 	"TooLargeForOneCopy":                   "The object is larger than 5 GiB, which one copy cannot move: copy it by parts by hand until large objects are supported.",
-	"CrossBackendCopy":                     "Source and destination are on different endpoints, between which no server can copy: use buckets of one endpoint until streaming is supported.",
+	"ChecksumMismatch":                     "What was read of the source is not what its checksum or its ETag says: if it goes on, the object is damaged there, or its backend makes ETags that only look like an MD5; it is tried again by itself.",
+	"SourceTruncated":                      "The source's backend broke off in the middle of the object; it is tried again by itself.",
+	"BadDigest":                            "The bytes changed on their way to the destination, which refused them; it is tried again by itself.",
 	"UnknownBackend":                       "Name a backend of storage.backends in the bucket's configuration and deploy.",
 	"CredentialsUnavailable":               "Let the function's role read the backend's credentials_secret, which is JSON with access_key_id and secret_access_key, or assume its role_arn; deploy where the ARN is another one.",
 	"CredentialsRenewed":                   "The credentials were replaced while the object was copied; it is tried again by itself.",
@@ -80,7 +82,6 @@ var advices = map[string]string{
 	"MethodNotAllowed":                     "The destination refuses this write: check its Object Lock and its policy.",
 	"ObjectLockConfigurationNotFoundError": "Switch Object Lock on for the destination bucket.",
 	"Contended":                            "The object kept changing while it was copied; it is tried again by itself.",
-	"ChecksumMismatch":                     "What was read of the source has another checksum than the source says: look whether the source can be read as a whole, and write it again if not.",
 	"PartMismatch":                         "The destination answered that it keeps other bytes than it was sent: look at its log and at what lies between. The object is not visible there; it is tried again by itself.",
 	"TransferStuck":                        "No part of the object could be copied in several tries: the message names what they met. It is tried again by itself.",
 	"EntityTooLarge":                       "No bucket takes an object of more than 50 TB.",

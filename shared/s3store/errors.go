@@ -15,26 +15,29 @@ import (
 // of them with a 400 or a 403, and CopyObject any of them inside a 200.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 var classes = map[string]object.Class{
-	"BandwidthLimitExceeded":     object.Retryable,
-	"ConditionalRequestConflict": object.Retryable,
-	"ExpiredToken":               object.Retryable, // the next credentials are fresh
-	"InternalError":              object.Retryable,
-	"OperationAborted":           object.Retryable,
-	"RequestExpired":             object.Retryable,
-	"RequestLimitExceeded":       object.Retryable,
-	"RequestTimeTooSkewed":       object.Retryable,
-	"RequestTimeout":             object.Retryable,
-	"ServiceUnavailable":         object.Retryable,
-	"SlowDown":                   object.Retryable,
-	"Throttling":                 object.Retryable,
-	"ThrottlingException":        object.Retryable,
-	"TokenRefreshRequired":       object.Retryable,
-	"NoSuchBucket":               object.Permanent,
-	"InvalidPart":                object.Premise, // another attempt replaced it
-	"NoSuchKey":                  object.Premise,
-	"NoSuchUpload":               object.Premise,
-	"NoSuchVersion":              object.Premise,
-	"PreconditionFailed":         object.Premise,
+	"BadDigest":                   object.Retryable, // of bytes that changed on their way
+	"BandwidthLimitExceeded":      object.Retryable,
+	"ConditionalRequestConflict":  object.Retryable,
+	"ExpiredToken":                object.Retryable, // the next credentials are fresh
+	"IncompleteBody":              object.Retryable,
+	"InternalError":               object.Retryable,
+	"OperationAborted":            object.Retryable,
+	"RequestExpired":              object.Retryable,
+	"RequestLimitExceeded":        object.Retryable,
+	"RequestTimeTooSkewed":        object.Retryable,
+	"RequestTimeout":              object.Retryable,
+	"ServiceUnavailable":          object.Retryable,
+	"SlowDown":                    object.Retryable,
+	"Throttling":                  object.Retryable,
+	"ThrottlingException":         object.Retryable,
+	"TokenRefreshRequired":        object.Retryable,
+	"XAmzContentChecksumMismatch": object.Retryable,
+	"NoSuchBucket":                object.Permanent,
+	"InvalidPart":                 object.Premise, // another attempt replaced it
+	"NoSuchKey":                   object.Premise,
+	"NoSuchUpload":                object.Premise,
+	"NoSuchVersion":               object.Premise,
+	"PreconditionFailed":          object.Premise,
 }
 
 // classify makes err the *object.Error that the store's callers are promised.

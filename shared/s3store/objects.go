@@ -93,8 +93,9 @@ func (e endpoint) tags(ctx context.Context, at object.Ref, versionID string) (ma
 	return tags, nil
 }
 
-// Copy makes one CopyObject, on the destination's endpoint. An error that is
-// Retryable leaves open whether it took effect.
+// Copy makes one CopyObject, on the destination's endpoint, or streams where no
+// server reaches both sides. An error that is Retryable leaves open whether it
+// took effect.
 func (s *Store) Copy(ctx context.Context, c object.Copy) (object.Copied, error) {
 	copied, err := s.copy(ctx, c)
 	if err != nil {
@@ -104,16 +105,12 @@ func (s *Store) Copy(ctx context.Context, c object.Copy) (object.Copied, error) 
 }
 
 func (s *Store) copy(ctx context.Context, c object.Copy) (object.Copied, error) {
-	from, err := s.at(c.From.Bucket)
+	from, to, err := s.sides(c)
 	if err != nil {
 		return object.Copied{}, err
 	}
-	to, err := s.at(c.To.Bucket)
-	if err != nil {
-		return object.Copied{}, err
-	}
-	if from.backend.Endpoint != to.backend.Endpoint {
-		return object.Copied{}, refusal("CrossBackendCopy", "source and destination have no endpoint in common, and streaming is not supported yet")
+	if !to.copies(from) {
+		return s.stream(ctx, c, from, to)
 	}
 	if from.pays && !to.pays { // the source's bucket takes its due from a copy elsewhere too
 		to = s.agreed(to)
@@ -164,12 +161,8 @@ func (e endpoint) explain(ctx context.Context, source object.Ref, err error) err
 // The look afterwards finds whoever wrote in between or just after: the caller
 // must not record a replica that is not there.
 func (e endpoint) copyLooking(ctx context.Context, c object.Copy, request *s3.CopyObjectInput) (object.Copied, error) {
-	before, err := e.look(ctx, c.To)
-	if err != nil {
+	if err := e.unchanged(ctx, c); err != nil {
 		return object.Copied{}, err
-	}
-	if !holds(before, c.DestETag) {
-		return object.Copied{}, broken("the destination is not as it was looked at")
 	}
 	copied, err := e.copyOnce(ctx, request)
 	if err != nil {

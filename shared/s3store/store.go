@@ -27,6 +27,7 @@ import (
 // one of them answer Premise).
 type Conditions struct {
 	Copy   bool // If-Match and If-None-Match of CopyObject
+	Put    bool // those of PutObject
 	Delete bool // If-Match of DeleteObject
 }
 
@@ -109,7 +110,7 @@ func (s *Store) at(b object.Bucket) (endpoint, error) {
 	}
 	emulated, told := s.options.Emulated[backend.Name]
 	if !told && backend.Endpoint != "" {
-		emulated = Conditions{Copy: true, Delete: true}
+		emulated = Conditions{Copy: true, Put: true, Delete: true}
 	}
 	e := endpoint{Client: s.client(backend), backend: backend, emulated: emulated}
 	if s.options.RequesterPays != nil && s.options.RequesterPays(b) {
@@ -185,6 +186,10 @@ func once(o *s3.Options) {
 		return aws.BoolTernary(errors.As(err, new(*renewed)))
 	}))
 }
+
+// checksums reports whether the endpoint is known to check the checksum of a
+// write, and to keep it.
+func (e endpoint) checksums() bool { return e.Options().BaseEndpoint == nil }
 
 // bucketExists tells a missing object from a missing bucket, which a HEAD on
 // the object cannot: both are a 404 without a body.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"bucket-replicator/shared/object"
@@ -47,11 +48,16 @@ type ObjectsHarness struct {
 	// Elsewhere names the same bucket as one on another endpoint, so that what
 	// is copied from it has to go through the store; nil where there is none.
 	Elsewhere func(object.Bucket) object.Bucket
+	// NewReplica makes every second bucket of a scene, where replicas go; nil:
+	// as NewBucket does.
+	NewReplica func(versioned bool) (object.Bucket, error)
 	// Denied is a store without any right; nil where the server checks none.
 	Denied ObjectStore
 	// ConditionsOnly tries only the promises about conditions on the
 	// destination.
 	ConditionsOnly bool
+	// CopiesOnly tries only the promises about copies.
+	CopiesOnly bool
 	// Deviations are the promises that are not kept, by their names. Each is
 	// tried all the same: one that is kept after all fails the test.
 	Deviations map[string]Deviation
@@ -79,7 +85,7 @@ func TestObjects(t *testing.T, h ObjectsHarness) map[string]bool {
 	kept := map[string]bool{}
 	known := map[string]bool{}
 	for _, p := range objectPromises() {
-		if h.ConditionsOnly && !p.condition {
+		if h.ConditionsOnly && !p.condition || h.CopiesOnly && !p.copies() {
 			continue
 		}
 		known[p.name] = true
@@ -119,6 +125,11 @@ type promise struct {
 	condition bool
 }
 
+// copies reports whether the promise is about a copy: its name says so.
+func (p promise) copies() bool {
+	return strings.Contains(p.name, "cop") || strings.HasSuffix(p.name, "travels")
+}
+
 func objectPromises() []promise {
 	all := append(lookPromises(), copyPromises()...)
 	all = append(all, tagPromises()...)
@@ -139,13 +150,18 @@ type trial struct {
 	h      ObjectsHarness
 	err    error
 	broken bool // err says nothing about the promise
+	made   int  // buckets
 }
 
 func (t *trial) bucket(versioned bool) object.Bucket {
 	if t.err != nil {
 		return object.Bucket{}
 	}
-	b, err := t.h.NewBucket(versioned)
+	make := t.h.NewBucket
+	if t.made++; t.made%2 == 0 && t.h.NewReplica != nil {
+		make = t.h.NewReplica
+	}
+	b, err := make(versioned)
 	t.broken = err != nil
 	t.note("make a bucket", err)
 	return b
