@@ -127,7 +127,7 @@ func (d describer) operation(r route) schema {
 		if r.yaml {
 			body[yamlType] = body["application/json"]
 		}
-		o["requestBody"] = schema{"required": true, "content": body}
+		o["requestBody"] = schema{"required": !r.optional, "content": body}
 	}
 	return o
 }

@@ -3,13 +3,17 @@ package adminapi
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 
 	"bucket-replicator/shared/inspect"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/replicate"
+	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
 )
 
@@ -92,9 +96,52 @@ type place struct {
 	Totals   run.Totals       `json:"t"`
 	CopiedBy map[string]int64 `json:"c"`
 	Adopt    bool             `json:"o,omitempty"`
+	Draft    string           `json:"d,omitempty"` // what the draft is told by; empty: the stored rule
 }
 
-// plan is a dry run: it changes nothing.
+// hasDraft reports whether the body is a rule. An empty object is what a body is
+// that some clients cannot leave out.
+func (r *request) hasDraft() bool {
+	text := string(bytes.TrimSpace(r.body))
+	return text != "" && text != "{}"
+}
+
+// drafted is the catalog as it were with the rule that the body has, and what
+// tells the draft from others. The draft has to be what PUT would take. That of
+// a deployed rule may ask for permissions which its deployment would bring, but
+// for those that a look takes.
+func (h *Handler) drafted(c rule.Catalog, r *request) (rule.Catalog, string, error) {
+	wanted, lines, problems := r.readRule(r.rule)
+	if len(problems) == 0 {
+		problems = placed(together(c, wanted), lines)
+	}
+	next := rule.Stored{CreatedAt: h.Now()}
+	at := slices.IndexFunc(c.Rules, func(s rule.Stored) bool { return s.Rule.Name == r.rule })
+	if at >= 0 {
+		next = c.Rules[at]
+	}
+	takes := wanted
+	if next.Deployed {
+		takes = rule.Rule{Source: wanted.Source, Destination: wanted.Destination, Tags: wanted.Tags}
+	}
+	if err := refused(c, takes, problems, lines); err != nil {
+		return rule.Catalog{}, "", err
+	}
+	text, err := json.Marshal(wanted)
+	if err != nil {
+		return rule.Catalog{}, "", err
+	}
+	next.Rule = wanted
+	c.Rules = slices.Clone(c.Rules)
+	if at >= 0 {
+		c.Rules[at] = next
+	} else {
+		c.Rules = append(c.Rules, next)
+	}
+	return c, fmt.Sprintf("%x", sha256.Sum256(text)), nil
+}
+
+// plan is a dry run of the stored rule, or of a draft: it changes nothing.
 func (h *Handler) plan(ctx context.Context, r *request) (answer, error) {
 	var from place
 	if text, ok := r.value("cursor"); ok && !from.read(text) {
@@ -104,12 +151,22 @@ func (h *Handler) plan(ctx context.Context, r *request) (answer, error) {
 	if err := r.invalid(); err != nil {
 		return answer{}, err
 	}
-	c, stored, err := h.find(ctx, r.rule)
+	c, err := h.current(ctx)
 	if err != nil {
 		return answer{}, err
 	}
-	if from.Rule != "" && (from.Rule != r.rule || from.Revision != c.Revision) {
-		return answer{}, conflict(codeRulesChanged, "rule %s: the rules changed since the plan was begun: begin it again, without the cursor", r.rule)
+	draft := ""
+	if r.hasDraft() {
+		if c, draft, err = h.drafted(c, r); err != nil {
+			return answer{}, err
+		}
+	}
+	stored, err := jobOf(c, r.rule)
+	if err != nil {
+		return answer{}, err
+	}
+	if from.Rule != "" && (from.Rule != r.rule || from.Revision != c.Revision || from.Draft != draft) {
+		return answer{}, conflict(codeRulesChanged, "rule %s: the rules, or the draft, changed since the plan was begun: begin it again, without the cursor", r.rule)
 	}
 	so := inspect.Plan{Totals: from.Totals, CopiedBy: from.CopiedBy, After: string(from.After), Adopt: adopt}
 	p, err := h.Inspect.Plan(ctx, c, r.rule, so, h.until(ctx, patience))
@@ -141,7 +198,7 @@ func (h *Handler) plan(ctx context.Context, r *request) (answer, error) {
 		held := p.Held(stored.Rule.MaxDeletes)
 		b.Delete.Held = &held
 	} else {
-		cursor := place{Rule: r.rule, Revision: c.Revision, After: []byte(p.After), Totals: p.Totals, CopiedBy: p.CopiedBy, Adopt: adopt}.text()
+		cursor := place{Rule: r.rule, Revision: c.Revision, After: []byte(p.After), Totals: p.Totals, CopiedBy: p.CopiedBy, Adopt: adopt, Draft: draft}.text()
 		b.Cursor = &cursor
 	}
 	return answer{status: http.StatusOK, body: b}, nil

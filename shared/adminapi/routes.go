@@ -23,6 +23,8 @@ type route struct {
 	takes any
 	most  int
 	yaml  bool // it may be YAML, too
+	// optional: the body may be left out.
+	optional bool
 	// answersYAML: what it answers may be asked for as YAML, of this type.
 	answersYAML any
 	// answers are a value of the body's type by status; nil: there is none.
@@ -103,9 +105,11 @@ func init() {
 		{method: http.MethodPost, path: "/jobs/{job}/approve-deletes", about: "Let the deletes go that the last run holds.",
 			params: []param{{name: "deletes", about: "How many were seen; only that many are let go.", schema: schema{"type": "integer", "minimum": 1, "maximum": int64(maxDeletes)}}},
 			serve:  (*Handler).approveDeletes, answers: map[int]any{http.StatusAccepted: runBody{}}, refuses: conflicts},
-		{method: http.MethodPost, path: "/jobs/{job}/plan", about: "What a run would do now. Changes nothing.",
+		{method: http.MethodPost, path: "/jobs/{job}/plan", about: "What a run would do now, of the rule in the body if there is one, which need not exist. Changes nothing.",
 			params: []param{cursorParam("The cursor of the answer before, which was not complete."), adoptParam},
-			serve:  (*Handler).plan, asks: true, answers: map[int]any{http.StatusOK: planBody{}}, refuses: conflicts},
+			serve:  (*Handler).plan, asks: true, takes: rule.Rule{}, most: maxRuleBody, yaml: true, optional: true,
+			answers: map[int]any{http.StatusOK: planBody{}},
+			refuses: []int{http.StatusConflict, http.StatusUnprocessableEntity}},
 		{method: http.MethodPost, path: "/jobs/{job}/verify", about: "Begin to compare both sides. Repairs nothing.",
 			params: []param{
 				{name: "mode", about: "What is compared: size, content tag, metadata and object tags; checksums too; or every byte, too.", schema: schema{"type": "string", "enum": texts(run.Modes), "default": run.Metadata}},
