@@ -178,7 +178,7 @@ func TestWhatThePageShows(t *testing.T) {
 		}},
 		"a plan": {func(w *world) {
 			w.put(from, "a/new", "hello")
-		}, "POST /jobs/a/plan", []string{"A run now would scan 1 key", "a/new", "missing, 5 B", "Nothing was changed."}},
+		}, "POST /jobs/a/plan", []string{"A run now would look at 1 key.", "a/new", "missing, 5 B", "Nothing was changed."}},
 		"a rule that was never verified": {nil, "GET /jobs/a/verify", []string{
 			"never verified", `hx-post="jobs/a/verify?mode=metadata"`, `hx-post="jobs/a/verify?mode=checksum"`, `hx-post="jobs/a/verify?mode=bytes"`,
 		}},

@@ -32,7 +32,8 @@ function refusal(xhr) {
   let answer = {};
   try { answer = JSON.parse(xhr.responseText); } catch { /* told as it is, below */ }
   const text = answer.error?.message ?? answer.message ?? answer.Message ?? xhr.responseText;
-  return [text || `status ${xhr.status}`, answer.error?.details ?? []];
+  const advice = xhr.status === 403 && !answer.error ? ["Sign in again where make console runs, and start it again; or ask for execute-api:Invoke."] : [];
+  return [text || `status ${xhr.status}`, answer.error?.details ?? advice];
 }
 
 const refresh = () => htmx.trigger("#jobs", "refresh");
