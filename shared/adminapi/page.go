@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"bucket-replicator/shared/rule/rulefile"
 	"bucket-replicator/shared/run"
 )
 
@@ -54,6 +55,7 @@ var tabs = []tab{
 	{"runs", "Runs", http.MethodGet, "jobs/{rule}/runs", "Loading…"},
 	{"failures", "Failures", http.MethodGet, "jobs/{rule}/failures?limit=50", "Loading…"},
 	{"day", "Last day", http.MethodGet, "jobs/{rule}/hours", "Loading…"},
+	{"rule", "Rule", http.MethodGet, "rules/{rule}", "Loading…"},
 	{"plan", "Plan", http.MethodPost, "jobs/{rule}/plan", "Comparing both sides, which takes up to 20 s…"},
 	{"verify", "Verify", http.MethodGet, "jobs/{rule}/verify", "Loading…"},
 }
@@ -99,7 +101,8 @@ func (h *Handler) page(context.Context, *request) (answer, error) {
 	return a, a.render(&view{template: "page", Body: struct {
 		Libraries []string
 		Tabs      []tab
-	}{libraries, tabs}})
+		New       draft
+	}{libraries, tabs, draft{ID: "new", Text: blankRule, New: true}}})
 }
 
 // view is a body as a template shows it.
@@ -135,6 +138,10 @@ func viewOf(body any, r *request, now time.Time) *view {
 		v.template = "plan"
 	case verifyBody:
 		v.template, v.Body = "verify", verification{body}
+	case storedBody:
+		v.template, v.Body = "rule", ruleView{body}
+	case validBody:
+		v.template = "valid"
 	case objectBody:
 		v.template = "object"
 	default:
@@ -179,6 +186,51 @@ func (v verification) Asks() []struct{ Mode, Title, About, Question string } {
 		{string(run.Bytes), "Verify every byte", "Reads both sides: two more requests for each 64 MiB, and the traffic.", "read every byte of both sides? That takes its time, and costs the requests and the traffic between regions."},
 	}
 }
+
+// ruleView is a rule with its text.
+type ruleView struct{ storedBody }
+
+// Made: the API made it, and may change it.
+func (v ruleView) Made() bool { return v.Owner == ownerAPI }
+
+// Draft is the rule as somebody changes it, and Copy the text of a new one.
+func (v ruleView) Draft() (draft, error) {
+	text, err := rulefile.PrintRule(v.storedBody.Rule)
+	return draft{ID: "draft", Rule: v.Name, Text: string(text), Revision: v.Revision, Made: v.Made()}, err
+}
+func (v ruleView) Copy() (draft, error) {
+	d, err := v.Draft()
+	return draft{ID: "copy", Text: d.Text, New: true}, err
+}
+
+// draft is a text that somebody may change, and what is done with it.
+type draft struct {
+	ID       string // of the form
+	Rule     string // its name; empty: the text has it
+	Text     string
+	Revision int64
+	New      bool // it makes a rule
+	Made     bool // it changes one that the API made
+}
+
+// Path is the rule's in an address. Where the text has the name, the script puts
+// it in.
+func (d draft) Path() string {
+	if d.New {
+		return "{name}"
+	}
+	return url.PathEscape(d.Rule)
+}
+
+// blankRule is what a new rule begins with.
+const blankRule = `name: my-rule
+source:
+  bucket: my-source        # aliases of the configuration file
+  prefix: ""
+destination:
+  bucket: my-destination
+  prefix: ""
+`
 
 // At is a time and what it is seen from.
 func (v *view) At(t *time.Time) struct {

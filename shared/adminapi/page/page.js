@@ -17,12 +17,14 @@ function tell(line, text = "", details = []) {
   for (const detail of details) list.appendChild(document.createElement("li")).textContent = detail;
 }
 
-// said tells what came of what somebody did last; a refusal stays.
+// said tells what came of what somebody did last, where it can be seen; a
+// refusal stays.
 function said(text, details, look = "said") {
-  $("said").className = look;
-  tell($("said"), text, details);
+  const line = $($("drawer").open ? "drawer-said" : "said");
+  line.className = look;
+  tell(line, text, details);
   clearTimeout(forget);
-  if (look === "said") forget = setTimeout(tell, 15000, $("said"));
+  if (look === "said") forget = setTimeout(tell, 15000, line);
 }
 
 // refusal is what an answer that says no says: the API, API Gateway or the
@@ -42,8 +44,9 @@ const lineOf = (elt) => $(elt.closest("[data-wrong]")?.dataset.wrong ?? "wrong")
 // Each request, from when it is sent. Its element may be gone when the answer
 // comes, and then its events go no further than to itself.
 document.addEventListener("htmx:beforeSend", ({detail: {elt, xhr, target, requestConfig}}) => {
-  const {rule, loading} = elt.dataset, acts = rule && requestConfig.verb !== "get" && !loading;
-  const name = acts && `${rule}: ${elt.dataset.name ?? elt.textContent}`;
+  const {rule, loading, then} = elt.dataset, acts = requestConfig.verb !== "get" && !loading;
+  const form = elt.closest("form"), about = rule ?? nameIn(form);
+  const name = acts && `${about}: ${elt.dataset.name ?? elt.textContent}`;
   if (acts) {
     elt.ariaDisabled = "true"; // one that is disabled would lose the focus
     said(`${name}…`);
@@ -54,29 +57,67 @@ document.addEventListener("htmx:beforeSend", ({detail: {elt, xhr, target, reques
     wait.className = "loading";
     wait.textContent = loading;
     target.replaceChildren(wait);
-    tell(lineOf(target));
+    tell(lineOf(form ?? target));
   }
   const wrong = () => {
     const [text, details] = refusal(xhr);
     target.querySelector(":scope > .loading")?.remove();
-    if (acts) said(`${rule}: ${text}`, details, "alert");
+    if (acts && !form) said(`${about}: ${text}`, details, "alert");
     else if (elt.closest("[data-row]")) refresh(); // which says what is wrong, or that the row is gone
-    else tell(lineOf(target), text, details);
+    else tell(lineOf(form ?? target), text, details);
+    if (acts && form) said("");
   };
   const on = {
     "htmx:responseError": wrong, "htmx:sendError": wrong, "htmx:timeout": wrong,
     "htmx:afterRequest": ({detail: {successful}}) => {
       for (const event in on) elt.removeEventListener(event, mine);
       if (elt.id === "jobs" && successful) $("fresh").textContent = "as of " + new Date().toLocaleTimeString();
-      if (successful && !elt.closest("[data-row]")) tell(lineOf(target));
+      if (successful && !elt.closest("[data-row]")) tell(lineOf(form ?? target));
       if (!acts) return;
       ($(elt.id) ?? elt).ariaDisabled = null;
+      if (successful && form) {
+        drafts.delete(draftOf(form));
+        form.reset();
+      }
+      if (successful && then === "close") $("drawer").close();
+      if (successful && then === "open") location.hash = `${encodeURIComponent(about)}/rule`;
       if (successful) said(`${name}: done`);
       refresh();
     },
   };
   const mine = (event) => { if (event.detail.xhr === xhr) setTimeout(on[event.type], 0, event); };
   for (const event in on) elt.addEventListener(event, mine);
+});
+
+// A rule's text is sent as it is. A new one names the rule that it makes.
+const nameIn = (form) => form?.elements.text?.value.match(/^name:[ \t]*["']?([A-Za-z0-9_.-]{1,64})["']?[ \t]*(#.*)?$/m)?.[1];
+function defineYAML() {
+  htmx.defineExtension("yaml", {
+    onEvent(name, {detail}) {
+      if (name !== "htmx:configRequest") return true;
+      detail.headers["Content-Type"] = "application/yaml";
+      if (!detail.path.includes("{name}")) return true;
+      const form = detail.elt.closest("form"), made = nameIn(form);
+      if (!made) tell(lineOf(form), "The text has no line that names the rule, as in name: my-rule");
+      detail.path = detail.path.replace("{name}", made);
+      return Boolean(made);
+    },
+    encodeParameters: (xhr, parameters) => parameters.get("text"),
+  });
+}
+
+// What was typed and not applied is there again when its rule is.
+const drafts = new Map();
+const draftOf = (form) => `${form.id} ${form.dataset.rule ?? shown}`;
+document.addEventListener("input", ({target: {form, name, value}}) => { if (name === "text") drafts.set(draftOf(form), value); });
+document.addEventListener("reset", ({target}) => {
+  drafts.delete(draftOf(target));
+  $(target.id + "-outcome")?.replaceChildren();
+  if ($(target.id + "-wrong")) tell($(target.id + "-wrong"));
+});
+document.addEventListener("htmx:afterSwap", ({detail}) => {
+  if (detail.requestConfig.verb !== "get") return; // then it was applied
+  for (const form of document.querySelectorAll("#detail form")) form.elements.text.value = drafts.get(draftOf(form)) ?? form.elements.text.value;
 });
 
 // Nobody looks: the looks that repeat themselves wait.
@@ -103,8 +144,9 @@ document.addEventListener("htmx:confirm", (event) => {
   }, {once: true});
 });
 
-// focusOn a button, or where it is gone on the name of the same rule.
-const focusOn = (id) => ($(id) ?? $(id.replace(/^[^:]*/, "open")))?.focus();
+// focusOn a button, or where it is gone on the name of the same rule, or where
+// that is gone too on what stands above.
+const focusOn = (id) => ($(id) ?? $(id.replace(/^[^:]*/, "open")) ?? document.querySelector("dialog[open] [aria-current]") ?? $("jobs-title")).focus();
 
 // show opens the drawer at the rule and the tab that the address names after its
 // #, or closes it.
@@ -129,6 +171,7 @@ addEventListener("hashchange", show);
 $("drawer").addEventListener("close", () => {
   htmx.trigger("#detail", "htmx:abort");
   $("detail").replaceChildren();
+  tell($("drawer-said"));
   if (location.hash) history.replaceState(null, "", location.pathname);
   focusOn("open:" + shown);
 });
@@ -144,6 +187,7 @@ if (window.htmx && window.Idiomorph) {
   // itself is not for the row to say.
   Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name) => name !== "open" && name !== "aria-disabled";
   Idiomorph.defaults.callbacks.beforeNodeMorphed = (node) => !node.dataset || !("own" in node.dataset);
+  defineYAML();
   let at = "";
   document.addEventListener("htmx:beforeSwap", () => { at = document.activeElement.id; });
   document.addEventListener("htmx:afterSwap", () => { if (at && document.activeElement === document.body) focusOn(at); });
