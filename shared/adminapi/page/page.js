@@ -183,10 +183,11 @@ document.addEventListener("click", ({target}) => {
 });
 
 if (window.htmx && window.Idiomorph) {
-  // What somebody opened, what is at work, and what a part of a row asked for
-  // itself is not for the row to say.
+  // What somebody opened, what is at work, and what a row or a part of it asked
+  // for itself stays as it is.
+  const asked = ({dataset: old}, {dataset: now}) => old && ("own" in old || old.row === "told" && now?.row === "asks");
   Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name) => name !== "open" && name !== "aria-disabled";
-  Idiomorph.defaults.callbacks.beforeNodeMorphed = (node) => !node.dataset || !("own" in node.dataset);
+  Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, now) => !asked(old, now);
   defineYAML();
   let at = "";
   document.addEventListener("htmx:beforeSwap", () => { at = document.activeElement.id; });
