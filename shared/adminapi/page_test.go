@@ -176,6 +176,20 @@ func TestWhatThePageShows(t *testing.T) {
 			"Lag: 0.8 s on average, 99% within 1 s, in the hour from 12:00 UTC.", "approximate", "In the last 24 hours 3 objects copied, most of them (2) in the hour from 12:00 UTC; 0 attempts failed.",
 			"12:00 UTC: 2 objects copied, 0 attempts failed", "10:00 UTC: 2 h on average, 99% within more than 1 h", `<th scope="row">03-31 13:00</th>`,
 		}},
+		"a rule of the file": {nil, "GET /rules/a", []string{
+			"The configuration file has this rule", "<code>make deploy</code>", "name: a\n", "bucket: from", `hx-post="rules/validate"`, "A new rule from this text",
+		}},
+		"a rule that was made here": {func(w *world) {
+			w.with("PUT /rules/made", `{"source": {"bucket": "from", "prefix": "a/x/"}, "destination": {"bucket": "to", "prefix": "a/x/"}, "priority": 1}`).wants(http.StatusCreated, "")
+		}, "GET /rules/made", []string{
+			"Made through the API, revision 2", "name: made\n", `hx-put="rules/made" hx-headers='{"If-Match": "\"2\""}'`, `hx-delete="rules/made" hx-params="none" hx-headers='{"If-Match": "\"2\""}'`,
+			"Rule made: delete the rule?", `hx-put="rules/{name}" hx-headers='{"If-None-Match": "*"}'`,
+		}},
+		"a rule that nothing covers any more": {func(w *world) {
+			w.catalog(func(c *rule.Catalog) { c.Rules[0].Deployed = false })
+		}, "GET /rules/a", []string{"does not cover it any more", "<li>source: is not covered"}},
+		"what is wrong with a rule": {nil, "POST /rules/validate\nname: a\ninterval: 1x\n", []string{"It cannot be used", "line 2: <code>interval</code>"}},
+		"a rule that is right":      {nil, "POST /rules/validate\nname: a\nsource: {bucket: from, prefix: a/}\ndestination: {bucket: to, prefix: a/}\n", []string{"Nothing is wrong with it."}},
 		"a plan": {func(w *world) {
 			w.put(from, "a/new", "hello")
 		}, "POST /jobs/a/plan", []string{"A run now would look at 1 key.", "a/new", "missing, 5 B", "Nothing was changed."}},
@@ -197,7 +211,8 @@ func TestWhatThePageShows(t *testing.T) {
 			if test.before != nil {
 				test.before(w)
 			}
-			got := w.look(test.ask).wants(http.StatusOK, "")
+			line, text, _ := strings.Cut(test.ask, "\n")
+			got := w.with(line, text, "Accept: text/html; fragment", "Content-Type: application/yaml").wants(http.StatusOK, "")
 			if got.Headers["Content-Type"] != "text/html; charset=utf-8" || got.Headers["Content-Security-Policy"] == "" {
 				t.Errorf("it is %v", got.Headers)
 			}

@@ -60,7 +60,8 @@ document.addEventListener("htmx:beforeSend", ({detail: {elt, xhr, target, reques
     tell(lineOf(form ?? target));
   }
   const wrong = () => {
-    const [text, details] = refusal(xhr);
+    let [text, details] = refusal(xhr);
+    if (form) details = details.map((detail) => detail.replace(/^(\d+): /, "line $1: "));
     target.querySelector(":scope > .loading")?.remove();
     if (acts && !form) said(`${about}: ${text}`, details, "alert");
     else if (elt.closest("[data-row]")) refresh(); // which says what is wrong, or that the row is gone
