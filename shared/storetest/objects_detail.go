@@ -92,7 +92,9 @@ func (b *bucket) sums(c Content, etag string) map[object.Sum]string {
 	if c.Summed {
 		sum := sha256.New()
 		sum.Write(c.Body)
-		fmt.Fprint(sum, c.Size)
+		if c.Size > 0 {
+			fmt.Fprint(sum, c.Size)
+		}
 		value := base64.StdEncoding.EncodeToString(sum.Sum(nil))
 		if c.Multipart {
 			value += "-2"

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -10,14 +11,16 @@ import (
 	"bucket-replicator/shared/object"
 )
 
-// ObjectStore is what the suite calls: replicate.Objects, uploads by parts, and
-// listing.
+// ObjectStore is what the suite calls: replicate.Objects, verify.Objects, uploads
+// by parts, and listing.
 type ObjectStore interface {
 	Head(ctx context.Context, at object.Ref, withTags bool) (object.State, error)
 	Copy(ctx context.Context, c object.Copy) (object.Copied, error)
 	Retag(ctx context.Context, r object.Retag) error
 	Delete(ctx context.Context, at object.Ref, etag string) error
 	List(ctx context.Context, b object.Bucket, prefix, after string, limit int) ([]object.Listed, bool, error)
+	Describe(ctx context.Context, at object.Ref, withTags, withSums bool) (object.Detail, error)
+	Read(ctx context.Context, at object.Ref, etag string, offset, n int64) (io.ReadCloser, error)
 	Begin(ctx context.Context, c object.Copy) (object.Upload, error)
 	CopyPart(ctx context.Context, p object.Part) (object.PartCopied, error)
 	Complete(ctx context.Context, c object.Completion) (object.Copied, error)
@@ -135,6 +138,7 @@ func objectPromises() []promise {
 	all = append(all, tagPromises()...)
 	all = append(all, keyPromises()...)
 	all = append(all, listPromises()...)
+	all = append(all, detailPromises()...)
 	all = append(all, uploadPromises()...)
 	for _, p := range slices.Concat(conditionPromises(), completionPromises(), racePromises()) {
 		p.condition = true

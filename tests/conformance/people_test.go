@@ -114,6 +114,9 @@ func (p people) Put(at object.Ref, c storetest.Content) error {
 		}
 		in.Tagging = aws.String(tags.Encode())
 	}
+	if c.Summed {
+		in.ChecksumAlgorithm = types.ChecksumAlgorithmSha256
+	}
 	_, err := p.PutObject(ctx, in)
 	return err
 }
