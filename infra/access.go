@@ -69,16 +69,16 @@ func chunks(list []string, characters int) [][]string {
 }
 
 // objectAccess is what the event function and the workers of a run do with
-// buckets, copying or comparing, and, through S3, with keys.
-func objectAccess(stack awscdk.Stack, settings Settings, t topology, does func(string, []bucket) access) []awsiam.PolicyStatement {
+// buckets and, through S3, with keys.
+func objectAccess(stack awscdk.Stack, settings Settings, t topology) []awsiam.PolicyStatement {
 	return slices.Concat(
-		does(*stack.Partition(), t.Buckets).statements(),
+		copying(*stack.Partition(), t.Buckets).statements(),
 		identities(t).statements(),
 		keyAccess(stack, slices.Concat(t.Keys, settings.KMSKeys)),
 	)
 }
 
-// copying is what copying and deleting takes.
+// copying is what copying and deleting takes. A verification takes no more.
 //
 // ListBucket makes S3 answer 404 and not 403 for a key that is not there. A
 // conditional write needs GetObject on the destination.
@@ -114,20 +114,6 @@ func copying(partition string, buckets []bucket) access {
 		}
 		for _, prefix := range shortest(b.Deletes) {
 			a.allow(objectsARN(partition, b, prefix), "s3:DeleteObject")
-		}
-	}
-	return a
-}
-
-// comparing is what copying takes, and what a verification does beside that: it
-// looks at the tags of replicas.
-func comparing(partition string, buckets []bucket) access {
-	a := copying(partition, buckets)
-	for _, b := range buckets {
-		for _, prefix := range shortest(b.Writes) {
-			if b.CopiesTags {
-				a.allow(objectsARN(partition, b, prefix), "s3:GetObjectTagging")
-			}
 		}
 	}
 	return a

@@ -71,11 +71,11 @@ func askOtherAccounts(stack awscdk.Stack, id string, settings Settings, t topolo
 				trust["Condition"] = document{"StringEquals": document{"sts:ExternalId": b.ExternalID}}
 			}
 			say("Trust", "the trust policy of "+b.RoleARN, policyOf(trust))
-			say("Permissions", "the permissions policy of "+b.RoleARN, policyOf(allowing(comparing(partition, b.Buckets), nil)...))
+			say("Permissions", "the permissions policy of "+b.RoleARN, policyOf(allowing(copying(partition, b.Buckets), nil)...))
 		} else {
 			for _, one := range b.Buckets {
 				say(one.Name, "the policy of bucket "+one.Name+", or statements to add to it",
-					policyOf(allowing(comparing(partition, []bucket{one}), document{"AWS": roles})...))
+					policyOf(allowing(copying(partition, []bucket{one}), document{"AWS": roles})...))
 			}
 		}
 		var sources []string

@@ -141,7 +141,7 @@ func TestWhatTheAPILetsInIsCovered(t *testing.T) {
 func granted(t topology) string {
 	var said strings.Builder
 	fmt.Fprintln(&said, t.sources(t.Home), slices.Compact(slices.Sorted(slices.Values(t.Keys))))
-	for _, a := range []access{comparing("aws", t.Buckets), looking("aws", t), identities(t)} {
+	for _, a := range []access{copying("aws", t.Buckets), looking("aws", t), identities(t)} {
 		for _, action := range slices.Sorted(maps.Keys(a)) {
 			fmt.Fprintln(&said, action, slices.Compact(slices.Sorted(slices.Values(a[action]))))
 		}

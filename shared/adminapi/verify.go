@@ -10,6 +10,7 @@ import (
 
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
+	"bucket-replicator/shared/verify"
 )
 
 // verdict of a verification, in a word.
@@ -85,7 +86,7 @@ func (r repairBody) Existing() bool { return strings.HasSuffix(r.Path, existingT
 
 const existingToo = "?existing=true"
 
-func verifyBodyOf(name string, v run.Run) verifyBody {
+func verifyBodyOf(of rule.Rule, v run.Run) verifyBody {
 	b := verifyBody{
 		VerificationID: v.ID, Verdict: verdictOf(v), StartedAt: instant(v.StartedAt), EndedAt: instant(v.EndedAt),
 		Scanned: v.Scanned, Bytes: v.Bytes,
@@ -117,7 +118,7 @@ func verifyBodyOf(name string, v run.Run) verifyBody {
 		return slices.Index(run.Classes, x.Class) - slices.Index(run.Classes, y.Class)
 	})
 	if v.Differences() > 0 && !v.State.Active() {
-		b.Repair = repairOf(name, v)
+		b.Repair = repairOf(of, v)
 	}
 	b.Detail = verificationIn(v)
 	return b
@@ -166,12 +167,23 @@ func verificationIn(v run.Run) string {
 }
 
 // repairOf is the run that makes good what differs, as far as a run does.
-func repairOf(name string, v run.Run) *repairBody {
-	r := repairBody{Method: http.MethodPost, Path: "/jobs/" + name + "/run-now", Left: v.Kept()}
-	r.Objects = v.Differences() - r.Left
-	if v.Of(run.Mismatch) > 0 {
-		r.Path += existingToo // a listing may take it for equal
+func repairOf(of rule.Rule, v run.Run) *repairBody {
+	r := repairBody{Method: http.MethodPost, Path: "/jobs/" + of.Name + "/run-now", Left: v.Kept()}
+	// A listing shows missing objects and other contents, and not the rest.
+	unseen := int64(0)
+	for g, n := range v.Found {
+		if g.Class == run.Mismatch && !g.Kept && slices.Contains(verify.Unlisted, g.Reason) {
+			unseen += n
+		}
 	}
+	switch {
+	case unseen == 0:
+	case of.ExistingObjects:
+		r.Path += existingToo
+	default: // that would copy all that is older than the rule
+		r.Left += unseen
+	}
+	r.Objects = v.Differences() - r.Left
 	r.Detail = fmt.Sprintf("A run copies what is missing or differs, and deletes orphans where the rule says so: %s.", count(r.Objects, "object"))
 	if r.Objects == 0 {
 		r.Detail = "A run changes nothing about it."
@@ -189,7 +201,7 @@ func (h *Handler) verify(ctx context.Context, r *request) (answer, error) {
 	if err := r.invalid(); err != nil {
 		return answer{}, err
 	}
-	c, _, err := h.find(ctx, r.rule)
+	c, stored, err := h.find(ctx, r.rule)
 	if err != nil {
 		return answer{}, err
 	}
@@ -211,12 +223,13 @@ func (h *Handler) verify(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		h.Log.WarnContext(ctx, "tickets not sent: the schedule will", "rule", r.rule, "verification", begun.ID, "error", err)
 	}
-	return answer{status: http.StatusAccepted, body: verifyBodyOf(r.rule, begun)}, nil
+	return answer{status: http.StatusAccepted, body: verifyBodyOf(stored.Rule, begun)}, nil
 }
 
 // verification is the last one.
 func (h *Handler) verification(ctx context.Context, r *request) (answer, error) {
-	if _, _, err := h.find(ctx, r.rule); err != nil {
+	_, stored, err := h.find(ctx, r.rule)
+	if err != nil {
 		return answer{}, err
 	}
 	last, err := h.Store.Runs(ctx, run.Verifications(r.rule), 0, 1)
@@ -230,12 +243,13 @@ func (h *Handler) verification(ctx context.Context, r *request) (answer, error) 
 	if len(last) > 0 {
 		v = last[0]
 	}
-	return answer{status: http.StatusOK, body: verifyBodyOf(r.rule, v)}, nil
+	return answer{status: http.StatusOK, body: verifyBodyOf(stored.Rule, v)}, nil
 }
 
 // cancelVerification stops the one that is under way.
 func (h *Handler) cancelVerification(ctx context.Context, r *request) (answer, error) {
-	if _, _, err := h.find(ctx, r.rule); err != nil {
+	_, stored, err := h.find(ctx, r.rule)
+	if err != nil {
 		return answer{}, err
 	}
 	name := run.Verifications(r.rule)
@@ -250,5 +264,5 @@ func (h *Handler) cancelVerification(ctx context.Context, r *request) (answer, e
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusAccepted, body: verifyBodyOf(r.rule, cancelled)}, nil
+	return answer{status: http.StatusAccepted, body: verifyBodyOf(stored.Rule, cancelled)}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/storetest"
 )
@@ -20,7 +21,7 @@ func (w *world) verified(name string) {
 	for _, f := range []run.Finding{
 		{Key: name + "/missing", Grade: run.Grade{Class: run.MissingOnDest, Reason: "missing"}, Why: "the destination has no such object"},
 		{Key: name + "/<b>", Grade: run.Grade{Class: run.Mismatch, Reason: "size"}, Why: "the source has 7 bytes, the destination 6"},
-		{Key: name + "/\xff", Grade: run.Grade{Class: run.Mismatch, Reason: "size"}, Why: "the source has 7 bytes, the destination 6"},
+		{Key: name + "/\xff", Grade: run.Grade{Class: run.Mismatch, Reason: "tags"}, Why: "object tags differ: t"},
 		{Key: name + "/rotten", Grade: run.Grade{Class: run.Mismatch, Reason: "bytes", Kept: true}, Why: "the bytes differ"},
 		{Key: name + "/k", Grade: run.Grade{Class: run.Unverifiable, Reason: "archived"}, Why: "archived"},
 		{Key: name + "/l", Grade: run.Grade{Class: run.Matched, Reason: "bytes"}, Why: "every byte is equal"},
@@ -53,17 +54,23 @@ func TestAVerificationSaysWhatItFound(t *testing.T) {
 			t.Errorf("%v, want %v %s", counts, want, class)
 		}
 	}
-	if n := got["by_reason"].(map[string]any)["mismatch"].(map[string]any)["size"]; n != 2.0 {
+	if n := got["by_reason"].(map[string]any)["mismatch"].(map[string]any)["size"]; n != 1.0 {
 		t.Errorf("by reason: %v", got["by_reason"])
 	}
 	samples := got["samples"].([]any)
 	first, third := samples[0].(map[string]any), samples[3].(map[string]any)
-	if len(samples) != 6 || first["class"] != "matched" || third["dest_key_base64"] != "YS//" || third["why"] != "the source has 7 bytes, the destination 6" {
+	if len(samples) != 6 || first["class"] != "matched" || third["dest_key_base64"] != "YS//" || third["why"] != "object tags differ: t" {
 		t.Errorf("samples %v", samples)
 	}
 	repair := got["repair"].(map[string]any)
 	if repair["method"] != "POST" || repair["path"] != "/jobs/a/run-now?existing=true" || repair["objects"] != 3.0 || repair["left"] != 1.0 {
 		t.Errorf("repair %v", repair)
+	}
+	// Where that would copy what is older than the rule, it is not offered.
+	w.catalog(func(c *rule.Catalog) { c.Rules[0].Rule.ExistingObjects = false })
+	other := w.ask("GET /jobs/a/verify").wants(200, "").json()["repair"].(map[string]any)
+	if other["path"] != "/jobs/a/run-now" || other["objects"] != 2.0 || other["left"] != 2.0 {
+		t.Errorf("repair %v", other)
 	}
 	// What it offers is a route, and the rule's own job is untouched by all this.
 	w.ask("POST "+repair["path"].(string)).wants(202, "")

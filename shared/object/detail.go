@@ -4,7 +4,7 @@ package object
 type Detail struct {
 	State
 	Metadata map[string]string // that its writer gave it, by name in lower case
-	Headers  map[string]string // the content headers that are set, such as Content-Type
+	Headers  map[string]string // the content headers that are set, such as Content-Type, and Redirect
 	Sums     map[Sum]string    // checksums of the bytes, as far as there are any
 }
 
@@ -16,3 +16,6 @@ type Sum struct {
 	// where the parts were cut.
 	Composite bool
 }
+
+// Redirect is the header of a website's redirect.
+const Redirect = "X-Amz-Website-Redirect-Location"

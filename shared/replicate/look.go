@@ -52,9 +52,10 @@ type Seen struct {
 	Base, SourceBase object.Provenance
 }
 
-// Weigh is the decision about what somebody saw. Nothing is looked at or done.
+// Weigh is the decision about what somebody saw, as a run that looks at every
+// object makes it. Nothing is looked at or done.
 func Weigh(rules *rule.Set, m rule.Match, source object.Ref, seen Seen, leaseTTL time.Duration) (decide.Input, decide.Plan) {
-	t := &task{Replicator: &Replicator{leaseTTL: leaseTTL}, rules: rules, match: m, change: object.Change{Ref: source, Kind: object.Due}}
+	t := &task{Replicator: &Replicator{leaseTTL: leaseTTL}, rules: rules, match: m, change: object.Change{Ref: source}}
 	in := t.input(seen.Base, seen.SourceBase)
 	in.Source, in.Dest = seen.Source, seen.Dest
 	return in, t.weigh(&in)

@@ -26,8 +26,7 @@ func (s *Store) Describe(ctx context.Context, at object.Ref, withTags, withSums 
 	}
 	detail, err := e.describe(ctx, at, withSums)
 	if err == nil && withTags && detail.Presence == object.Present {
-		// Not of that version: this takes one right less.
-		detail.Tags, err = e.tags(ctx, at, "")
+		detail.Tags, err = e.tags(ctx, at, detail.VersionID)
 	}
 	if err != nil {
 		return object.Detail{}, classify("head", at, err)
@@ -56,6 +55,7 @@ func (e endpoint) describe(ctx context.Context, at object.Ref, withSums bool) (o
 		"Content-Language":    out.ContentLanguage,
 		"Content-Type":        out.ContentType,
 		"Expires":             out.ExpiresString,
+		object.Redirect:       out.WebsiteRedirectLocation,
 	} {
 		if aws.ToString(value) != "" {
 			d.Headers[name] = *value

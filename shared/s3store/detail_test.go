@@ -42,7 +42,7 @@ func TestADescriptionSaysWhatIsThere(t *testing.T) {
 				!maps.Equal(d.Headers, map[string]string{"Content-Type": "text/plain", "Cache-Control": "no-store", "Expires": "Thu, 01 Jan 2026 00:00:00 GMT"}) {
 				t.Errorf("got %+v", d)
 			}
-			s.wantSent("HEAD /b/b", "GET /b/b?tagging=")
+			s.wantSent("HEAD /b/b", "GET /b/b?tagging=&versionId=v1")
 			if got := s.requests[0].Header.Get("x-amz-checksum-mode"); got != "ENABLED" {
 				t.Errorf("the checksum mode is %q", got)
 			}

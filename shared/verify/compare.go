@@ -62,13 +62,16 @@ func differing(o replicate.Sighting, in decide.Input, plan decide.Plan, reason, 
 		f.Why += "; the source was written again after it was copied"
 	}
 	switch {
-	case plan.Action == decide.Copy:
+	case plan.Action == decide.Copy, plan.Action == decide.Retag && reason == tagsDiffer:
 	case plan.Action == decide.Park:
 		f.Grade = run.Grade{Class: run.Unverifiable, Reason: string(decide.Archived)}
 		f.Why += "; the source is archived, and is copied when it is restored"
 	case plan.Reason == decide.DestExists:
 		f.Grade = run.Grade{Class: run.Unverifiable, Reason: string(plan.Reason)}
 		f.Why += "; the rule overwrites nothing"
+	case plan.Reason == decide.TagsDiffer && reason == tagsDiffer:
+		f.Grade = run.Grade{Class: run.Unverifiable, Reason: string(plan.Reason)}
+		f.Why += "; nothing tells that those of the source are the newer ones, and the rule does not let the source win"
 	case plan.Reason == decide.DestNewer:
 		f.Grade = run.Grade{Class: run.Unverifiable, Reason: string(plan.Reason)}
 		f.Why += "; it is newer than the source, and the rule lets the newer one win"
@@ -145,6 +148,10 @@ func proveBySums(s, d object.Detail) proof {
 // dress compares what goes with the content, and answers what differs; nothing
 // where all is alike.
 func (c Check) dress(s, d object.Detail) (reason, why string) {
+	if !c.Rule.ReplicateWebsiteRedirects {
+		delete(s.Headers, object.Redirect)
+		delete(d.Headers, object.Redirect)
+	}
 	for _, kind := range []struct {
 		reason, what string
 		source, dest map[string]string

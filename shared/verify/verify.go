@@ -69,6 +69,9 @@ const (
 	NotSampled = "not_sampled"
 )
 
+// Unlisted are the reasons of mismatches that two listings do not show.
+var Unlisted = []string{metadataDiffers, headersDiffer, tagsDiffer}
+
 // Verifier compares. It may be used concurrently; the fields are not to be
 // changed once it is in use.
 type Verifier struct {

@@ -287,7 +287,16 @@ func TestWhatIsMadeOfAKey(t *testing.T) {
 		},
 		"lost tags": {
 			prepare: func(s *stage) { copied(s); s.objects.PutTags(to, nil) },
-			want:    all(run.Mismatch, "tags"), kept: true, says: "differ: t",
+			want:    all(run.Mismatch, "tags"), says: "differ: t",
+		},
+		"other tags": {
+			edit:    func(r *rule.Rule) { r.Conflict = rule.SourceWins },
+			prepare: func(s *stage) { copied(s); s.objects.PutTags(to, map[string]string{"t": "2"}) },
+			want:    all(run.Mismatch, "tags"), says: "differ: t",
+		},
+		"other tags, which may be the newer ones": {
+			prepare: func(s *stage) { copied(s); s.objects.PutTags(to, map[string]string{"t": "2"}) },
+			want:    all(run.Unverifiable, "tags_differ"),
 		},
 		"no tags, where the rule gives none": {
 			edit: func(r *rule.Rule) { r.ReplicateTags = false }, prepare: copied,

@@ -68,7 +68,7 @@ var servers = map[string]s3Server{
 			lostRaces("two looks are not one condition", copyRaces...),
 			lostRaces("a look and a delete are not one condition", "of two deletes if-match one wins"),
 			because("it does not replicate", leftReplicas),
-			because("HEAD does not tell of the marker", "a look tells absent from hidden from present"),
+			because("HEAD does not tell of the marker", "a look tells absent from hidden from present", "a description tells absent from hidden"),
 			because("storage classes and encryption are dropped",
 				"a look sees an archived object", "copy sets the storage class", "copy sets the encryption", "copy refuses an archived source"),
 			because("the answer does not say", "copy answers which version it copied"),
