@@ -239,3 +239,40 @@ func TestOfManyPlacesThreeAreNamed(t *testing.T) {
 	}
 	t.Errorf("the losses are\n%s", losses(imported))
 }
+
+// S3 and MinIO keep an object's key, so rules that lead back to their own bucket
+// overlap with themselves, whatever the bucket is called. Rings of several
+// buckets settle, and are what people mean.
+func TestRulesThatLeadBack(t *testing.T) {
+	to := func(bucket, target string) foreign.Document {
+		return foreign.Document{Bucket: bucket, Text: []byte("{\"Rules\": [\n" +
+			`{"ID": "to ` + bucket + `", "Status": "Enabled", "Filter": {"Prefix": "shared/"}, "Destination": {"Bucket": "arn:minio:replication::x:` + target + `"}}]}`)}
+	}
+	at := func(name string) string { return "https://minio.example:9000/" + name }
+	here := foreign.Options{Names: map[string]string{
+		"one": at("one"), "two": at("two"), "six": at("six"), "other": at("one"),
+		"arn:minio:replication::x:one": at("one"), "arn:minio:replication::x:two": at("two"), "arn:minio:replication::x:six": at("six"), "arn:minio:replication::x:other": at("one"),
+	}}
+	for name, c := range map[string]struct {
+		documents []foreign.Document
+		want      string
+	}{
+		"a pair": {[]foreign.Document{to("one", "two"), to("two", "one")}, ""},
+		"a ring": {[]foreign.Document{to("one", "two"), to("two", "six"), to("six", "one")}, ""},
+		"a bucket into itself": {[]foreign.Document{to("one", "one")},
+			`2: Rules[0].Destination.Bucket: overlaps with the source: "shared/" and "shared/" of one bucket have keys in common, so replicas would be replicated again`},
+		"a bucket into itself, by another name": {[]foreign.Document{to("two", "six"), to("one", "other")},
+			`2: one: Rules[0].Destination.Bucket: overlaps with the source: "shared/" and "shared/" of one bucket have keys in common, so replicas would be replicated again`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, problems := foreign.Import(foreign.MinIO, c.documents, here)
+			got := ""
+			if err := rule.Problems(problems).Err(); err != nil {
+				got = err.Error()
+			}
+			if got != c.want {
+				t.Errorf("the error is\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
