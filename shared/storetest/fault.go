@@ -22,7 +22,7 @@ type Call struct {
 	// or one of "transfers.read", "transfers.put", "transfers.touch",
 	// "transfers.remove", "transfers.silent", "transfers.parts",
 	// "transfers.claim" and "transfers.finish";
-	// or one of "runs.jobs",
+	// or "limits.draw" or "limits.swap"; or one of "runs.jobs",
 	// "runs.overview",
 	// "runs.setjob", "runs.begin", "runs.run", "runs.list", "runs.shards",
 	// "runs.turn", "runs.claim", "runs.save", "runs.share", "runs.end",

@@ -151,6 +151,15 @@ const (
 	LagWithin = "lag_" // N
 )
 
+// Of a rule's limits.
+const (
+	BytesItem  = "limit#bytes"
+	DrawnUntil = "until" // N, Unix microseconds: so far the rule's time is reserved
+
+	PlacesItem = "limit#places"
+	Claims     = "claims" // S, JSON; absent where there are none
+)
+
 // Attributes of a job. As everywhere, a zero value has no attribute.
 const (
 	LastRun   = "last_run"   // N
