@@ -6,6 +6,7 @@ package rule
 
 // Config is the whole configuration file.
 type Config struct {
+	// Storage is all there is in the file.
 	Storage Storage `json:"storage" yaml:"storage" jsonschema:"required"`
 }
 
@@ -15,8 +16,9 @@ type Storage struct {
 	// the name "aws".
 	Backends []Backend `json:"backends,omitempty" yaml:"backends,omitempty"`
 	// Buckets by alias. Rules use aliases.
-	Buckets     map[string]Bucket `json:"buckets" yaml:"buckets" jsonschema:"required,minProperties=1"`
-	Replication Replication       `json:"replication" yaml:"replication"`
+	Buckets map[string]Bucket `json:"buckets" yaml:"buckets" jsonschema:"required,minProperties=1"`
+	// Replication between these buckets.
+	Replication Replication `json:"replication" yaml:"replication"`
 }
 
 // Backend is an S3-compatible endpoint, or AWS in another region or account.
@@ -65,8 +67,9 @@ type Replication struct {
 	// TickInterval is how often due rules are looked for; whole minutes.
 	TickInterval Duration `json:"tick_interval" yaml:"tick_interval"`
 	// MaxFailuresRetained is how many failures are kept per rule.
-	MaxFailuresRetained int    `json:"max_failures_retained" yaml:"max_failures_retained" jsonschema:"minimum=1,maximum=10000"`
-	Rules               []Rule `json:"rules" yaml:"rules"`
+	MaxFailuresRetained int `json:"max_failures_retained" yaml:"max_failures_retained" jsonschema:"minimum=1,maximum=10000"`
+	// Rules, each of which is a job.
+	Rules []Rule `json:"rules" yaml:"rules"`
 }
 
 // Conflict says what happens where the destination holds an object that this
@@ -88,8 +91,10 @@ type Rule struct {
 	// Name is unique, and how the API calls the rule.
 	Name string `json:"name" yaml:"name" jsonschema:"required,pattern=^[A-Za-z0-9_.-]{1\\,64}$"`
 	// Enabled false: as if the rule were not there.
-	Enabled     bool `json:"enabled" yaml:"enabled"`
-	Source      Side `json:"source" yaml:"source" jsonschema:"required"`
+	Enabled bool `json:"enabled" yaml:"enabled"`
+	// Source is where objects come from.
+	Source Side `json:"source" yaml:"source" jsonschema:"required"`
+	// Destination is where replicas go to.
 	Destination Side `json:"destination" yaml:"destination" jsonschema:"required"`
 	// Interval between two full reconciles, at least the tick_interval.
 	Interval Duration `json:"interval" yaml:"interval"`
@@ -117,8 +122,10 @@ type Rule struct {
 	DeleteMarkers bool `json:"delete_markers,omitempty" yaml:"delete_markers,omitempty"`
 	// ReplicateLifecycleDeletes treats what a lifecycle rule of the source
 	// expired like any other delete.
-	ReplicateLifecycleDeletes bool       `json:"replicate_lifecycle_deletes,omitempty" yaml:"replicate_lifecycle_deletes,omitempty"`
-	MaxDeletes                MaxDeletes `json:"max_deletes" yaml:"max_deletes"`
+	ReplicateLifecycleDeletes bool `json:"replicate_lifecycle_deletes,omitempty" yaml:"replicate_lifecycle_deletes,omitempty"`
+	// MaxDeletes brakes mass deletes: over either limit a run deletes nothing
+	// before somebody approves.
+	MaxDeletes MaxDeletes `json:"max_deletes" yaml:"max_deletes"`
 	// Tags an object must have, all of them.
 	Tags map[string]string `json:"tags,omitempty" yaml:"tags,omitempty" jsonschema:"maxProperties=10"`
 	// MinSize in bytes, inclusive.
@@ -127,7 +134,8 @@ type Rule struct {
 	MaxSize int64 `json:"max_size,omitempty" yaml:"max_size,omitempty" jsonschema:"minimum=0"`
 	// StorageClass of replicas; the destination's default where empty.
 	StorageClass string `json:"storage_class,omitempty" yaml:"storage_class,omitempty" jsonschema:"enum=STANDARD,enum=STANDARD_IA,enum=ONEZONE_IA,enum=INTELLIGENT_TIERING,enum=GLACIER_IR,enum=GLACIER,enum=DEEP_ARCHIVE,enum=REDUCED_REDUNDANCY"`
-	SSE          SSE    `json:"sse,omitzero" yaml:"sse,omitempty"`
+	// SSE is the encryption of replicas; the destination's default where empty.
+	SSE SSE `json:"sse,omitzero" yaml:"sse,omitempty"`
 	// OwnerOverride gives the destination bucket's owner full control.
 	OwnerOverride bool `json:"owner_override,omitempty" yaml:"owner_override,omitempty"`
 	// ReplicateTags false: replicas get no tags.
@@ -137,8 +145,9 @@ type Rule struct {
 	ReplicateObjectLock bool `json:"replicate_object_lock,omitempty" yaml:"replicate_object_lock,omitempty"`
 	// ReplicateWebsiteRedirects gives replicas the redirect of a website's
 	// object, as it stands.
-	ReplicateWebsiteRedirects bool   `json:"replicate_website_redirects,omitempty" yaml:"replicate_website_redirects,omitempty"`
-	Limits                    Limits `json:"limits,omitzero" yaml:"limits,omitempty"`
+	ReplicateWebsiteRedirects bool `json:"replicate_website_redirects,omitempty" yaml:"replicate_website_redirects,omitempty"`
+	// Limits bound what the rule uses, over all workers.
+	Limits Limits `json:"limits,omitzero" yaml:"limits,omitempty"`
 	// LatencyTarget is the time from event to replica that an alarm watches.
 	LatencyTarget Duration `json:"latency_target" yaml:"latency_target"`
 }
@@ -163,6 +172,7 @@ type MaxDeletes struct {
 // SSE is the encryption of replicas; without it the destination bucket's
 // default applies.
 type SSE struct {
+	// Mode is by S3's own keys, or by KMS in one layer or two.
 	Mode string `json:"mode,omitempty" yaml:"mode,omitempty" jsonschema:"enum=AES256,enum=aws:kms,enum=aws:kms:dsse"`
 	// KMSKey is an id, an alias or an ARN, for the two KMS modes; the
 	// account's key for S3 where empty.

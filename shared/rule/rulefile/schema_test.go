@@ -65,6 +65,7 @@ func generateSchema(t *testing.T) []byte {
 	schema := r.Reflect(rule.Config{})
 	setDefaults(t, schema.Definitions["Replication"], rule.Default().Storage.Replication, "enabled", "tick_interval", "max_failures_retained")
 	setDefaults(t, schema.Definitions["MaxDeletes"], rule.DefaultRule().MaxDeletes, "count", "percent")
+	setDefaults(t, schema.Definitions["SSE"], rule.DefaultRule().SSE, "bucket_key")
 	setDefaults(t, schema.Definitions["Rule"], rule.DefaultRule(), "enabled", "interval", "batch_size", "replicate_deletes",
 		"conflict", "include_globs", "exclude_globs", "existing_objects", "replicate_tags", "latency_target")
 
@@ -73,6 +74,25 @@ func generateSchema(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return append(text, '\n')
+}
+
+// Whoever edits with the schema at hand is told what each field is.
+func TestEveryFieldIsDescribed(t *testing.T) {
+	var schema struct {
+		Defs map[string]struct {
+			Properties map[string]struct{ Description string }
+		} `json:"$defs"`
+	}
+	if err := json.Unmarshal(rule.Schema, &schema); err != nil {
+		t.Fatal(err)
+	}
+	for name, of := range schema.Defs {
+		for field, property := range of.Properties {
+			if property.Description == "" {
+				t.Errorf("%s.%s says nothing", name, field)
+			}
+		}
+	}
 }
 
 func setDefaults(t *testing.T, schema *jsonschema.Schema, from any, names ...string) {
