@@ -145,12 +145,6 @@ func (w *world) deliver() {
 	}
 }
 
-// run runs the rule to its end.
-func (w *world) run(name string) run.Run {
-	w.t.Helper()
-	return w.asked(name, run.Asked{})
-}
-
 func (w *world) asked(name string, asked run.Asked) run.Run {
 	w.t.Helper()
 	ctx := context.Background()
