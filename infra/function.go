@@ -73,14 +73,6 @@ func (s Settings) code(function string) string {
 	return filepath.Join(s.Dist, goarch(s.Local), function)
 }
 
-// emulateConditions tells a function that the local cloud's S3 ignores
-// destination conditions on CopyObject.
-func emulateConditions(function awslambda.Function, settings Settings) {
-	if settings.Local {
-		function.AddEnvironment(jsii.String(variables.EmulatedConditions), jsii.String("copy"), nil)
-	}
-}
-
 // goarch is what the functions are compiled for: arm64 is the cheaper one on
 // AWS, and a local cloud runs them as processes of this machine.
 func goarch(local bool) string {

@@ -39,7 +39,6 @@ func newReconcile(scope constructs.Construct, id string, settings Settings, t to
 		},
 		Policy: objectAccess(awscdk.Stack_Of(scope), settings, t),
 	})
-	emulateConditions(function, settings)
 	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan")
 	allowTable(function, tables.Provenance, "BatchGetItem", "PutItem", "DeleteItem")
 	allowTable(function, tables.Runs, "BatchGetItem", "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")

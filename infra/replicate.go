@@ -34,10 +34,9 @@ func newReplicate(scope constructs.Construct, id string, settings Settings, t to
 		},
 		Policy: objectAccess(awscdk.Stack_Of(scope), settings, t),
 	})
-	emulateConditions(function, settings)
 	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan")
 	allowTable(function, tables.Provenance, "BatchGetItem", "PutItem", "DeleteItem")
-	allowTable(function, tables.Runs, "UpdateItem", "DeleteItem")
+	allowTable(function, tables.Runs, "Query", "UpdateItem", "DeleteItem")
 	events.Queue.GrantSendMessages(function)
 	function.AddEventSource(awslambdaeventsources.NewSqsEventSource(events.Queue, &awslambdaeventsources.SqsEventSourceProps{
 		BatchSize:               jsii.Number(10),

@@ -126,7 +126,7 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 		if want := at(source.Properties, "ScalingConfig", "MaximumConcurrency"); float64(reconcile.SweepConcurrency) != want {
 			t.Errorf("%s: a worker believes in %d of its kind, there may be %v", d.name, reconcile.SweepConcurrency, want)
 		}
-		if reconcile.VisibilityTimeout != environment.VisibilityTimeout || reconcile.Emulated != environment.Emulated {
+		if reconcile.VisibilityTimeout != environment.VisibilityTimeout {
 			t.Errorf("%s: events and runs go by other rules: %+v, %+v", d.name, environment, reconcile)
 		}
 		if admin.VisibilityTimeout != environment.VisibilityTimeout {
@@ -137,9 +137,6 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 		}
 		if want := queue.Properties["VisibilityTimeout"]; environment.VisibilityTimeout.Seconds() != want {
 			t.Errorf("%s: the function believes in a visibility timeout of %s, the queue has %v s", d.name, environment.VisibilityTimeout, want)
-		}
-		if got, want := environment.Emulated, (config.Conditions{Copy: d == local}); got != want {
-			t.Errorf("%s: emulates %+v, want %+v", d.name, got, want)
 		}
 		for name, table := range map[string]string{
 			environment.RulesTable: "TablesRules", environment.ProvenanceTable: "TablesProvenance", environment.RunsTable: "TablesRuns",
@@ -823,7 +820,7 @@ func TestEachTableIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 	read := []string{"BatchGetItem", "GetItem", "Scan"}
 	life := []string{"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"} // of a run
 	want := map[string]map[string][]string{
-		"Replicate": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": {"DeleteItem", "UpdateItem"}},
+		"Replicate": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": {"DeleteItem", "Query", "UpdateItem"}},
 		"Reconcile": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": life},
 		"Schedule":  {"Rules": {"GetItem", "Scan"}, "Runs": life, "Runs/index/" + schema.Retries.Name: {"Query"}},
 		"Admin":     {"Rules": {"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Scan", "UpdateItem"}, "Provenance": {"BatchGetItem"}, "Runs": {"BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"}, "Runs/index/" + schema.Newest.Name: {"Query"}},

@@ -52,6 +52,9 @@ func main() {
 		Store:    items,
 		Failures: items,
 		Hours:    items,
+
+		Capabilities: items,
+
 		Inspect: &inspect.Inspector{
 			Replicator: replicator,
 			Failures:   items,

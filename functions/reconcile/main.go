@@ -50,7 +50,7 @@ func main() {
 	objects := s3store.New(aws, s3store.Options{
 		Backends:      func() []rule.Backend { return replicator.Backends() },
 		Credentials:   awsconfig.Credentials(aws),
-		Emulated:      map[string]s3store.Conditions{object.AWS: {Copy: env.Emulated.Copy, Delete: env.Emulated.Delete}},
+		Memory:        items,
 		RequesterPays: func(b object.Bucket) bool { return replicator.RequesterPays(b) },
 	})
 	replicator = replicate.New(objects, items, items, time.Now, env.VisibilityTimeout)

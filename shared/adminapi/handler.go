@@ -28,10 +28,13 @@ type Handler struct {
 	Store    Store
 	Failures Failures
 	Hours    Hours
-	Inspect  *inspect.Inspector
-	Assets   fs.FS // has the libraries of the page
-	Log      *slog.Logger
-	Now      func() time.Time
+
+	Capabilities Capabilities
+
+	Inspect *inspect.Inspector
+	Assets  fs.FS // has the libraries of the page
+	Log     *slog.Logger
+	Now     func() time.Time
 	// Sleep waits for d. Where ctx ends before, it answers the error of ctx.
 	Sleep func(ctx context.Context, d time.Duration) error
 

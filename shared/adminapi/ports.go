@@ -50,3 +50,9 @@ type Failures interface {
 type Hours interface {
 	Hours(ctx context.Context, rule string, from time.Time) ([]object.Hour, error)
 }
+
+// Capabilities answers what backends were seen to keep. It fails with an
+// *object.Error.
+type Capabilities interface {
+	Capabilities(ctx context.Context) (map[object.Endpoint]object.Capabilities, error)
+}

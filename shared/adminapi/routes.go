@@ -120,6 +120,8 @@ func init() {
 			serve: (*Handler).verification, asks: true, answers: map[int]any{http.StatusOK: verifyBody{}}},
 		{method: http.MethodPost, path: "/jobs/{job}/verify/cancel", about: "Cancel the verification that is under way.",
 			serve: (*Handler).cancelVerification, answers: map[int]any{http.StatusAccepted: verifyBody{}}, refuses: conflicts},
+		{method: http.MethodGet, path: "/backends", about: "The backends, and which promises of S3 each was seen to keep.",
+			serve: (*Handler).backends, asks: true, answers: map[int]any{http.StatusOK: backendsBody{}}},
 		{method: http.MethodGet, path: "/rules", about: "All rules, those of the configuration file too.",
 			serve: (*Handler).rules, asks: true, answers: map[int]any{http.StatusOK: rulesBody{}}},
 		{method: http.MethodGet, path: "/rules/{rule}", about: "One rule; its ETag is its revision. As YAML it is the rule alone, as the configuration file has it.",

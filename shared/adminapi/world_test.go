@@ -62,7 +62,7 @@ func newWorld(t testing.TB) *world {
 	w.objects.AddBucket(from, storetest.Traits{})
 	w.objects.AddBucket(to, storetest.Traits{})
 	w.handler = &adminapi.Handler{
-		Catalogs: w.ledger, Runs: w.runs, Store: w.store, Failures: w.ledger, Hours: w.ledger,
+		Catalogs: w.ledger, Runs: w.runs, Store: w.store, Failures: w.ledger, Hours: w.ledger, Capabilities: w.ledger,
 		Inspect: &inspect.Inspector{
 			Replicator: replicate.New(w.objects, w.ledger, w.ledger, w.clock, 12*time.Minute),
 			Failures:   w.ledger, Lister: w.objects, Now: w.clock, Slots: make(chan struct{}, 2),

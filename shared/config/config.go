@@ -15,18 +15,17 @@ import (
 
 // The environment variables, as the stack sets them.
 const (
-	RulesTable         = "RULES_TABLE"
-	ProvenanceTable    = "PROVENANCE_TABLE"
-	RunsTable          = "RUNS_TABLE"
-	EventsQueueURL     = "EVENTS_QUEUE_URL"
-	ShardsQueueURL     = "SHARDS_QUEUE_URL"
-	SweepConcurrency   = "SWEEP_CONCURRENCY"
-	MaxReceives        = "MAX_RECEIVES"
-	VisibilityTimeout  = "VISIBILITY_TIMEOUT"
-	EmulatedConditions = "EMULATED_CONDITIONS"
-	MetricsNamespace   = "METRICS_NAMESPACE"
-	LogLevel           = "LOG_LEVEL"
-	functionName       = "AWS_LAMBDA_FUNCTION_NAME" // set by Lambda
+	RulesTable        = "RULES_TABLE"
+	ProvenanceTable   = "PROVENANCE_TABLE"
+	RunsTable         = "RUNS_TABLE"
+	EventsQueueURL    = "EVENTS_QUEUE_URL"
+	ShardsQueueURL    = "SHARDS_QUEUE_URL"
+	SweepConcurrency  = "SWEEP_CONCURRENCY"
+	MaxReceives       = "MAX_RECEIVES"
+	VisibilityTimeout = "VISIBILITY_TIMEOUT"
+	MetricsNamespace  = "METRICS_NAMESPACE"
+	LogLevel          = "LOG_LEVEL"
+	functionName      = "AWS_LAMBDA_FUNCTION_NAME" // set by Lambda
 )
 
 // DefaultMetricsNamespace is where metrics go if nothing else is set.
@@ -43,7 +42,6 @@ type Replicate struct {
 	MaxReceives int
 	// VisibilityTimeout of the queue, whole seconds.
 	VisibilityTimeout time.Duration
-	Emulated          Conditions
 }
 
 // Reconcile is the environment of functions/reconcile.
@@ -58,7 +56,6 @@ type Reconcile struct {
 	// VisibilityTimeout of the events queue, whole seconds: for so long the
 	// event function may be at work on a destination that it holds.
 	VisibilityTimeout time.Duration
-	Emulated          Conditions
 }
 
 // Schedule is the environment of functions/schedule.
@@ -92,13 +89,6 @@ type Function struct {
 	Name             string // the function's own; empty outside Lambda
 }
 
-// Conditions are destination conditions that the S3 endpoint ignores, so that
-// the adapter has to look, act, and look again. None on AWS.
-type Conditions struct {
-	Copy   bool // CopyObject's If-Match and If-None-Match
-	Delete bool // DeleteObject's If-Match
-}
-
 // ReadReplicate reads the environment through getenv, os.Getenv in a function.
 func ReadReplicate(getenv func(string) string) (Replicate, error) {
 	e := environment{getenv: getenv}
@@ -109,7 +99,6 @@ func ReadReplicate(getenv func(string) string) (Replicate, error) {
 		EventsQueueURL:    e.queueURL(EventsQueueURL),
 		MaxReceives:       e.integer(MaxReceives, 2, 1000, "the queue's maxReceiveCount"),
 		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the queue's visibility timeout in seconds")) * time.Second,
-		Emulated:          e.conditions(EmulatedConditions),
 	}
 	return c, e.err()
 }
@@ -124,7 +113,6 @@ func ReadReconcile(getenv func(string) string) (Reconcile, error) {
 		ShardsQueueURL:    e.queueURL(ShardsQueueURL),
 		SweepConcurrency:  e.integer(SweepConcurrency, 2, 1000, "the maximum concurrency of the shards queue's event source"),
 		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the events queue's visibility timeout in seconds")) * time.Second,
-		Emulated:          e.conditions(EmulatedConditions),
 	}
 	return c, e.err()
 }
@@ -221,22 +209,6 @@ func (e *environment) queueURL(name string) string {
 		return ""
 	}
 	return v
-}
-
-func (e *environment) conditions(name string) Conditions {
-	var c Conditions
-	for part := range strings.SplitSeq(e.optional(name, ""), ",") {
-		switch strings.TrimSpace(part) {
-		case "":
-		case "copy":
-			c.Copy = true
-		case "delete":
-			c.Delete = true
-		default:
-			e.problem(name, "names %q: list copy, delete, both, or leave it empty on AWS", strings.TrimSpace(part))
-		}
-	}
-	return c
 }
 
 func (e *environment) function() Function {

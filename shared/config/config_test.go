@@ -53,16 +53,12 @@ func TestOptionalVariables(t *testing.T) {
 	env := environment()
 	env["METRICS_NAMESPACE"] = "Ours"
 	env["LOG_LEVEL"] = "debug"
-	env["EMULATED_CONDITIONS"] = "copy, delete"
 	got, err := config.ReadReplicate(lookup(env))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.MetricsNamespace != "Ours" || got.LogLevel != slog.LevelDebug {
 		t.Errorf("namespace %q, level %v", got.MetricsNamespace, got.LogLevel)
-	}
-	if want := (config.Conditions{Copy: true, Delete: true}); got.Emulated != want {
-		t.Errorf("emulated %+v, want %+v", got.Emulated, want)
 	}
 }
 
@@ -96,7 +92,6 @@ func TestWrongValuesAreNamedWithWhatToSet(t *testing.T) {
 		"a visibility of more than twelve hours": {"VISIBILITY_TIMEOUT", "43201", "from 1 to 43200"},
 		"a queue by its name":                    {"EVENTS_QUEUE_URL", "events", "not its name or ARN"},
 		"a queue by its ARN":                     {"EVENTS_QUEUE_URL", "arn:aws:sqs:eu-central-1:111122223333:events", "not its name or ARN"},
-		"a condition nobody knows":               {"EMULATED_CONDITIONS", "copy,put", `names "put"`},
 		"a namespace of AWS":                     {"METRICS_NAMESPACE", "AWS/Lambda", "not beginning with AWS/"},
 		"a level nobody knows":                   {"LOG_LEVEL", "loud", "debug, info, warn or error"},
 	}
@@ -121,7 +116,6 @@ func TestReconcileReadsItsEnvironment(t *testing.T) {
 	env := environment()
 	env["SHARDS_QUEUE_URL"] = "https://sqs.eu-central-1.amazonaws.com/111122223333/shards"
 	env["SWEEP_CONCURRENCY"] = "50"
-	env["EMULATED_CONDITIONS"] = "copy"
 	got, err := config.ReadReconcile(lookup(env))
 	want := config.Reconcile{
 		Function:          config.Function{RulesTable: "rules", MetricsNamespace: "BucketReplicator", Name: "replicate"},
@@ -130,7 +124,6 @@ func TestReconcileReadsItsEnvironment(t *testing.T) {
 		ShardsQueueURL:    "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
 		SweepConcurrency:  50,
 		VisibilityTimeout: 6 * time.Minute,
-		Emulated:          config.Conditions{Copy: true},
 	}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)

@@ -30,7 +30,12 @@ type digests struct {
 	// checksum of the whole object by algorithm; nil: not known.
 	algorithm types.ChecksumAlgorithm
 	checksum  []byte
+	// withheld: the destination does not know such checksums.
+	withheld bool
 }
+
+// sent reports whether a checksum goes out as a header.
+func (d digests) sent() bool { return d.checksum != nil && !d.withheld }
 
 // digestsOf are the backend's own: the checksum of the whole object, and the
 // MD5 that an entity tag is, unless the object came by parts or is encrypted
@@ -72,13 +77,13 @@ func newHash(algorithm types.ChecksumAlgorithm) hash.Hash {
 	}
 }
 
-// header tells the server what to expect. Every server checks Content-MD5; the
-// younger checksums, which it keeps too, only where that is known.
-func (d digests) header(in *s3.PutObjectInput, checksums bool) {
+// header tells the server what to expect. Every server checks Content-MD5, most
+// the younger checksums too, and those keep them.
+func (d digests) header(in *s3.PutObjectInput) {
 	if d.md5 != nil {
 		in.ContentMD5 = aws.String(base64.StdEncoding.EncodeToString(d.md5))
 	}
-	if d.checksum == nil || !checksums {
+	if !d.sent() {
 		return
 	}
 	value := aws.String(base64.StdEncoding.EncodeToString(d.checksum))

@@ -83,8 +83,15 @@ func (e endpoint) tags(ctx context.Context, at object.Ref, versionID string) (ma
 		in.VersionId = aws.String(versionID)
 	}
 	out, err := e.GetObjectTagging(ctx, in)
+	if status(err) == http.StatusNotImplemented {
+		e.observe(ctx, object.Tags, false)
+		return map[string]string{}, nil // such a server has none
+	}
 	if err != nil {
 		return nil, err
+	}
+	if len(out.TagSet) > 0 {
+		e.observe(ctx, object.Tags, true)
 	}
 	tags := make(map[string]string, len(out.TagSet))
 	for _, t := range out.TagSet {
@@ -123,20 +130,33 @@ func (s *Store) copy(ctx context.Context, c object.Copy) (object.Copied, error) 
 			return object.Copied{}, err
 		}
 	}
-	request := copyInput(c, look, s.options.Now(), !to.emulated.Copy)
+	request := copyInput(c, look, s.options.Now())
 	if to.backend.Endpoint == "" {
 		// Left out, these would be copied, which takes rights that nobody has
 		// been given; and not every other server knows the header.
 		request.AnnotationDirective = types.AnnotationDirectiveExclude
 	}
-	var copied object.Copied
-	if to.emulated.Copy {
-		copied, err = to.copyLooking(ctx, c, request)
-	} else {
-		copied, err = to.copyOnce(ctx, request)
-	}
+	copied, kept, err := to.write(ctx, c.To, c.DestETag, object.CopyConditions, func(cond condition) (object.Copied, error) {
+		request.IfMatch, request.IfNoneMatch = cond.headers()
+		return to.copyOnce(ctx, request)
+	})
 	if err != nil {
 		return object.Copied{}, from.explain(ctx, c.From, err)
+	}
+	if !kept {
+		// Whoever wrote in between or just after is found by it: the caller must
+		// not record a replica that is not there.
+		after, err := to.look(ctx, c.To)
+		if err != nil {
+			return object.Copied{}, err
+		}
+		d := copied.Dest
+		if after.Presence != object.Present || after.ETag != d.ETag || !after.LastModified.Equal(d.LastModified) || after.VersionID != d.VersionID {
+			return object.Copied{}, broken("somebody else wrote the destination meanwhile")
+		}
+	}
+	if copied.Dest.VersionID != "" {
+		to.observe(ctx, object.Versions, true)
 	}
 	copied.Lost = look.lost()
 	return copied, nil
@@ -157,28 +177,6 @@ func (e endpoint) explain(ctx context.Context, source object.Ref, err error) err
 	return err
 }
 
-// copyLooking copies to an endpoint that ignores conditions on the destination.
-// The look afterwards finds whoever wrote in between or just after: the caller
-// must not record a replica that is not there.
-func (e endpoint) copyLooking(ctx context.Context, c object.Copy, request *s3.CopyObjectInput) (object.Copied, error) {
-	if err := e.unchanged(ctx, c); err != nil {
-		return object.Copied{}, err
-	}
-	copied, err := e.copyOnce(ctx, request)
-	if err != nil {
-		return object.Copied{}, err
-	}
-	after, err := e.look(ctx, c.To)
-	if err != nil {
-		return object.Copied{}, err
-	}
-	d := copied.Dest
-	if after.Presence != object.Present || after.ETag != d.ETag || !after.LastModified.Equal(d.LastModified) || after.VersionID != d.VersionID {
-		return object.Copied{}, broken("somebody else wrote the destination meanwhile")
-	}
-	return copied, nil
-}
-
 func (e endpoint) copyOnce(ctx context.Context, in *s3.CopyObjectInput) (object.Copied, error) {
 	out, err := e.CopyObject(ctx, in, once)
 	if err != nil {
@@ -194,9 +192,9 @@ func (e endpoint) copyOnce(ctx context.Context, in *s3.CopyObjectInput) (object.
 	return copied, nil
 }
 
-// copyInput is the request for c, with the conditions on the destination or
-// without. from is the source where c needs it.
-func copyInput(c object.Copy, from source, now time.Time, conditions bool) *s3.CopyObjectInput {
+// copyInput is the request for c, without the condition on the destination. from
+// is the source where c needs it.
+func copyInput(c object.Copy, from source, now time.Time) *s3.CopyObjectInput {
 	in := &s3.CopyObjectInput{
 		Bucket:            aws.String(c.To.Bucket.Name),
 		Key:               aws.String(c.To.Key),
@@ -208,35 +206,30 @@ func copyInput(c object.Copy, from source, now time.Time, conditions bool) *s3.C
 	if !c.Tags {
 		in.TaggingDirective = types.TaggingDirectiveReplace // by none
 	}
-	switch {
-	case !conditions:
-	case c.DestETag == "":
-		in.IfNoneMatch = aws.String("*")
-	default:
-		in.IfMatch = aws.String(quoted(c.DestETag))
-	}
 	from.toCopy(in, c, now)
 	return in
 }
 
-// Delete makes one conditional DeleteObject. Where the endpoint ignores the
-// condition it looks first; to look afterwards would tell nothing, since what
-// was there is gone by then.
+// Delete makes one conditional DeleteObject. Where the endpoint is not known to
+// keep the condition it looks first; to look afterwards would tell nothing, since
+// what was there is gone by then.
 func (s *Store) Delete(ctx context.Context, at object.Ref, etag string) error {
 	e, err := s.at(at.Bucket)
 	if err != nil {
 		return classify("delete", at, err)
 	}
-	in := &s3.DeleteObjectInput{Bucket: aws.String(at.Bucket.Name), Key: aws.String(at.Key)}
-	if !e.emulated.Delete {
-		in.IfMatch = aws.String(quoted(etag))
-	} else if found, err := e.look(ctx, at); err != nil {
-		return classify("delete", at, err)
-	} else if !holds(found, etag) {
-		return classify("delete", at, broken("the object is not as it was looked at"))
+	return classify("delete", at, e.delete(ctx, at, etag))
+}
+
+func (e endpoint) delete(ctx context.Context, at object.Ref, etag string) error {
+	act := func(cond condition) (object.Copied, error) {
+		in := &s3.DeleteObjectInput{Bucket: aws.String(at.Bucket.Name), Key: aws.String(at.Key)}
+		in.IfMatch, _ = cond.headers()
+		_, err := e.DeleteObject(ctx, in, once)
+		return object.Copied{}, err
 	}
-	_, err = e.DeleteObject(ctx, in, once)
-	return classify("delete", at, err)
+	_, _, err := e.write(ctx, at, etag, object.DeleteConditions, act)
+	return err
 }
 
 // Retag makes one PutObjectTagging, of the version where there is one. Where

@@ -21,10 +21,10 @@ import (
 )
 
 // Conditions are conditions on the destination that an endpoint ignores or
-// refuses. The store emulates them: it looks, acts, and looks again. That is
-// weaker: what somebody else writes between the look and the act is lost, and
-// of two racing copies both may take effect (the second look makes at least
-// one of them answer Premise).
+// refuses. The store looks, acts, and looks again instead. That is weaker: what
+// somebody else writes between the look and the act is lost, and of two racing
+// copies both may take effect (the second look makes at least one of them answer
+// Premise).
 type Conditions struct {
 	Copy   bool // If-Match and If-None-Match of CopyObject
 	Put    bool // those of PutObject
@@ -38,9 +38,11 @@ type Options struct {
 	// them: it is the account's own S3, in the region of the aws.Config.
 	Backends func() []rule.Backend
 	// Emulated says, by the backend's name, which conditions its endpoint does
-	// not keep. Where a backend is not named here, AWS keeps all of them, and
-	// of an endpoint of its own none is known to be kept.
+	// not keep, where somebody knows. AWS keeps all of them; of any other
+	// endpoint the store learns it.
 	Emulated map[string]Conditions
+	// Memory remembers what is learnt; nil: nobody but this store does.
+	Memory Memory
 	// Credentials answers how a backend's requests are signed, nil where with
 	// the credentials of the aws.Config. They are cached, and read again when a
 	// server refuses them. Nil: all are signed with those of the aws.Config.
@@ -61,6 +63,8 @@ type Store struct {
 	mu      sync.Mutex
 	clients map[rule.Backend]*s3.Client
 	paying  map[*s3.Client]*s3.Client // each of clients' twin that agrees to pay
+
+	capabilities *capabilities
 }
 
 // New makes a Store. No request is made before the first call. The HTTP client
@@ -82,15 +86,22 @@ func New(cfg aws.Config, o Options) *Store {
 			t.MaxIdleConns, t.MaxIdleConnsPerHost = 512, 512
 		})
 	}
-	return &Store{cfg: cfg, options: o, clients: map[rule.Backend]*s3.Client{}, paying: map[*s3.Client]*s3.Client{}}
+	return &Store{
+		cfg: cfg, options: o, clients: map[rule.Backend]*s3.Client{}, paying: map[*s3.Client]*s3.Client{},
+		capabilities: &capabilities{
+			memory: o.Memory, now: o.Now,
+			known: map[object.Endpoint]object.Capabilities{}, learning: map[learning]bool{},
+		},
+	}
 }
 
 // endpoint is where the requests for a bucket go.
 type endpoint struct {
 	*s3.Client
-	backend  rule.Backend
-	emulated Conditions
-	pays     bool
+	backend      rule.Backend
+	told         *Conditions // what Options.Emulated says, if anything
+	capabilities *capabilities
+	pays         bool
 }
 
 // at finds the endpoint of a bucket. Its errors are permanent until somebody
@@ -108,11 +119,10 @@ func (s *Store) at(b object.Bucket) (endpoint, error) {
 	if !known {
 		return endpoint{}, refusal("UnknownBackend", fmt.Sprintf("backend %q is not configured", b.Backend))
 	}
-	emulated, told := s.options.Emulated[backend.Name]
-	if !told && backend.Endpoint != "" {
-		emulated = Conditions{Copy: true, Put: true, Delete: true}
+	e := endpoint{Client: s.client(backend), backend: backend, capabilities: s.capabilities}
+	if told, ok := s.options.Emulated[backend.Name]; ok {
+		e.told = &told
 	}
-	e := endpoint{Client: s.client(backend), backend: backend, emulated: emulated}
 	if s.options.RequesterPays != nil && s.options.RequesterPays(b) {
 		e = s.agreed(e)
 	}
@@ -186,10 +196,6 @@ func once(o *s3.Options) {
 		return aws.BoolTernary(errors.As(err, new(*renewed)))
 	}))
 }
-
-// checksums reports whether the endpoint is known to check the checksum of a
-// write, and to keep it.
-func (e endpoint) checksums() bool { return e.Options().BaseEndpoint == nil }
 
 // bucketExists tells a missing object from a missing bucket, which a HEAD on
 // the object cannot: both are a 404 without a body.

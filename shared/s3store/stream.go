@@ -1,10 +1,12 @@
 package s3store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"bucket-replicator/shared/object"
@@ -43,65 +45,129 @@ func (s *Store) stream(ctx context.Context, c object.Copy, from, to endpoint) (o
 	if aws.ToInt64(look.ContentLength) > maxPut {
 		return object.Copied{}, refusal("TooLargeForOneCopy", "the source is over 5 GiB")
 	}
-	sums := digestsOf(look)
-	if sums.md5 == nil && (sums.checksum == nil || !to.checksums()) {
-		if sums.md5, err = from.readMD5(ctx, c, look, sums); err != nil {
+	st := &stream{Copy: c, from: from, to: to, look: look, sums: digestsOf(look), now: s.options.Now()}
+	trusted, known := to.keeps(ctx, object.Checksums)
+	if st.sums.md5 == nil && (st.sums.checksum == nil || !trusted) {
+		if st.sums.md5, err = from.readMD5(ctx, c, look, st.sums); err != nil {
 			return object.Copied{}, classify("copy", c.From, err)
 		}
 	}
-	if to.emulated.Put {
-		if err := to.unchanged(ctx, c); err != nil {
-			return object.Copied{}, err
-		}
+	if known && !trusted {
+		st.leave(object.Checksums)
 	}
-	copied := object.Copied{SourceVersionID: version(look.VersionId), Lost: look.lost()}
-	for attempt := 1; ; attempt++ {
-		copied.Dest, err = s.streamOnce(ctx, c, from, to, look, sums)
-		if err == nil || attempt == maxStreams || !refusedForNow(err) {
-			break
-		}
-		if err := wait(ctx, to.Options().Retryer, attempt, err); err != nil {
-			return object.Copied{}, err
-		}
+	if kept, known := to.keeps(ctx, object.Tags); known && !kept {
+		st.leave(object.Tags)
 	}
+	copied, _, err := to.write(ctx, c.To, c.DestETag, object.PutConditions, func(cond condition) (object.Copied, error) {
+		return st.put(ctx, cond)
+	})
 	if err != nil {
 		return object.Copied{}, err
 	}
+	copied.SourceVersionID, copied.Lost = version(look.VersionId), append(look.lost(), st.left...)
 	copied.Dest, err = to.dated(ctx, c.To, copied.Dest)
 	return copied, err
 }
 
-// streamOnce opens the source and sends it on.
-func (s *Store) streamOnce(ctx context.Context, c object.Copy, from, to endpoint, look source, sums digests) (object.Dest, error) {
-	body, err := from.open(ctx, c, look, sums)
+// stream is one copy through here.
+type stream struct {
+	object.Copy
+	from, to endpoint
+	look     source
+	sums     digests
+	now      time.Time
+	left     []string // what the destination does not take
+}
+
+// leave leaves out what the destination does not know, if there is any.
+func (st *stream) leave(what object.Capability) bool {
+	switch {
+	case what == object.Checksums && st.sums.checksum != nil && !st.sums.withheld:
+		st.sums.withheld = true
+		st.left = append(slices.Clip(st.left), "checksum")
+	case what == object.Tags && len(st.look.tags) > 0:
+		st.look.tags = nil
+		st.left = append(slices.Clip(st.left), "tags")
+	default:
+		return false
+	}
+	return true
+}
+
+// put sends the object under a condition. Where the destination refuses a header
+// that it does not know, what may be it is left out, and that is remembered once
+// the object is there.
+func (st *stream) put(ctx context.Context, cond condition) (object.Copied, error) {
+	copied, err := st.patiently(ctx, cond)
+	for _, without := range [][]object.Capability{{object.Checksums}, {object.Tags}, {object.Checksums, object.Tags}} {
+		if err == nil || !notUnderstood(err) {
+			break
+		}
+		less, left := *st, true
+		for _, what := range without {
+			kept, _ := st.to.keeps(ctx, what)
+			left = left && !kept && less.leave(what)
+		}
+		if !left {
+			continue
+		}
+		if copied, err = less.patiently(ctx, cond); err == nil {
+			for _, what := range without {
+				st.to.observe(ctx, what, false)
+			}
+			*st = less
+		}
+	}
+	return copied, err
+}
+
+// patiently begins anew where the destination refused the object for its rate,
+// or one side for credentials that were replaced since.
+func (st *stream) patiently(ctx context.Context, cond condition) (object.Copied, error) {
+	for attempt := 1; ; attempt++ {
+		copied, err := st.once(ctx, cond)
+		if err == nil || attempt == maxStreams || !refusedForNow(err) {
+			return copied, err
+		}
+		if err := wait(ctx, st.to.Options().Retryer, attempt, err); err != nil {
+			return object.Copied{}, err
+		}
+	}
+}
+
+// once opens the source and sends it on.
+func (st *stream) once(ctx context.Context, cond condition) (object.Copied, error) {
+	body, err := st.from.open(ctx, st.Copy, st.look, st.sums)
 	if err != nil {
-		return object.Dest{}, classify("copy", c.From, err)
+		return object.Copied{}, classify("copy", st.From, err)
 	}
 	defer body.Close()
 	in := &s3.PutObjectInput{
-		Bucket: aws.String(c.To.Bucket.Name),
-		Key:    aws.String(c.To.Key),
+		Bucket: aws.String(st.To.Bucket.Name),
+		Key:    aws.String(st.To.Key),
 		Body:   body,
 	}
-	look.toPut(in, c, s.options.Now())
-	in.ContentLength = look.ContentLength
+	st.look.toPut(in, st.Copy, st.now)
+	in.ContentLength = st.look.ContentLength
 	in.ChecksumAlgorithm = "" // or the SDK would compute one, and send it as a trailer
-	sums.header(in, to.checksums())
-	switch {
-	case to.emulated.Put:
-	case c.DestETag == "":
-		in.IfNoneMatch = aws.String("*")
-	default:
-		in.IfMatch = aws.String(quoted(c.DestETag))
-	}
-	out, err := to.PutObject(ctx, in, unrepeated, look.expires)
+	st.sums.header(in)
+	in.IfMatch, in.IfNoneMatch = cond.headers()
+	out, err := st.to.PutObject(ctx, in, unrepeated, st.look.expires)
 	if failed := body.failure(); failed != nil { // whatever became of a request without its end
-		return object.Dest{}, classify("copy", c.From, failed)
+		return object.Copied{}, classify("copy", st.From, failed)
 	}
 	if err != nil {
-		return object.Dest{}, err
+		return object.Copied{}, err
 	}
-	return object.Dest{ETag: bare(out.ETag), VersionID: version(out.VersionId)}, nil
+	if st.sums.sent() {
+		st.to.observe(ctx, object.Checksums, answered(out) != nil)
+	}
+	return object.Copied{Dest: object.Dest{ETag: bare(out.ETag), VersionID: version(out.VersionId)}}, nil
+}
+
+// answered is the checksum that a server says it keeps.
+func answered(out *s3.PutObjectOutput) *string {
+	return cmp.Or(out.ChecksumCRC64NVME, out.ChecksumCRC32C, out.ChecksumCRC32, out.ChecksumSHA512, out.ChecksumSHA256, out.ChecksumSHA1)
 }
 
 // open begins to read the object that look saw.
@@ -138,10 +204,10 @@ func (e endpoint) readMD5(ctx context.Context, c object.Copy, look source, sums 
 	return body.md5.Sum(nil), nil
 }
 
-// unchanged answers Premise where the destination is not as c expects it.
-func (e endpoint) unchanged(ctx context.Context, c object.Copy) error {
-	found, err := e.look(ctx, c.To)
-	if err == nil && !holds(found, c.DestETag) {
+// unchanged answers Premise where the object is not as it is expected.
+func (e endpoint) unchanged(ctx context.Context, at object.Ref, etag string) error {
+	found, err := e.look(ctx, at)
+	if err == nil && !holds(found, etag) {
 		err = broken("the destination is not as it was looked at")
 	}
 	return err
@@ -161,6 +227,9 @@ func (e endpoint) dated(ctx context.Context, at object.Ref, d object.Dest) (obje
 		return object.Dest{}, broken("somebody else wrote the destination meanwhile")
 	}
 	d.LastModified = found.LastModified
+	if d.VersionID != "" {
+		e.observe(ctx, object.Versions, true)
+	}
 	return d, nil
 }
 

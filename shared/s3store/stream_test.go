@@ -31,8 +31,11 @@ import (
 type tiny struct {
 	mu    sync.Mutex
 	kept  *keptObject // nil: there is none
+	other *keptObject // the source of server-side copies
 	asked []string
 	sent  http.Header // of the last PUT
+
+	writes int // that took effect
 
 	// act answers in place of the server where it returns true.
 	act func(nth int, w http.ResponseWriter, r *http.Request) bool
@@ -40,6 +43,8 @@ type tiny struct {
 	send func(w http.ResponseWriter, body []byte)
 	// careless: it checks neither conditions nor digests.
 	careless bool
+	// deaf: it answers 501 to conditions on a write.
+	deaf bool
 	// unstamped: tags are not the MD5 of the content.
 	unstamped bool
 	versions  bool
@@ -65,6 +70,7 @@ func (s *tiny) keep(body []byte, h http.Header) {
 	if s.kept != nil {
 		number = s.kept.number + 1
 	}
+	s.writes++
 	sum := md5.Sum(body)
 	etag := hex.EncodeToString(sum[:])
 	if s.unstamped {
@@ -123,7 +129,23 @@ func (s *tiny) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "HEAD", "GET":
 		s.read(w, r)
 	case "PUT":
+		if s.deaf && r.Header.Get("If-Match")+r.Header.Get("If-None-Match") != "" {
+			_, _ = io.Copy(io.Discard, r.Body)
+			refuse(w, 501, "NotImplemented")
+			return
+		}
 		s.write(w, r)
+	case "DELETE":
+		want := r.Header.Get("If-Match")
+		switch {
+		case s.deaf && want != "":
+			refuse(w, 501, "NotImplemented")
+		case !s.careless && want != "" && (s.kept == nil || want != `"`+s.kept.etag+`"`):
+			refuse(w, 412, "PreconditionFailed")
+		default:
+			s.kept = nil
+			w.WriteHeader(204)
+		}
 	default:
 		refuse(w, 501, "NotImplemented")
 	}
@@ -163,6 +185,10 @@ func (s *tiny) read(w http.ResponseWriter, r *http.Request) {
 
 func (s *tiny) write(w http.ResponseWriter, r *http.Request) {
 	s.sent = r.Header.Clone()
+	if r.Header.Get("X-Amz-Copy-Source") != "" {
+		s.copy(w, r)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil || int64(len(body)) != r.ContentLength {
 		refuse(w, 400, "IncompleteBody")
@@ -191,6 +217,20 @@ func (s *tiny) write(w http.ResponseWriter, r *http.Request) {
 	if s.versions {
 		w.Header().Set("X-Amz-Version-Id", fmt.Sprintf("v%d", s.kept.number))
 	}
+}
+
+// copy makes a copy of other, whatever its name.
+func (s *tiny) copy(w http.ResponseWriter, r *http.Request) {
+	want := r.Header.Get("If-Match")
+	switch {
+	case r.Header.Get("X-Amz-Copy-Source-If-Match") != `"`+s.other.etag+`"`,
+		!s.careless && r.Header.Get("If-None-Match") == "*" && s.kept != nil,
+		!s.careless && want != "" && (s.kept == nil || want != `"`+s.kept.etag+`"`):
+		refuse(w, 412, "PreconditionFailed")
+		return
+	}
+	s.keep(s.other.body, s.other.header)
+	fmt.Fprintf(w, "<CopyObjectResult><ETag>%q</ETag><LastModified>2026-01-02T03:04:%02dZ</LastModified></CopyObjectResult>", s.kept.etag, s.kept.number)
 }
 
 // streaming is a store between two servers.
@@ -222,6 +262,12 @@ func across(from *tiny, dest string) object.Copy {
 
 // poem has a few buffers of bytes.
 var poem = strings.Repeat("the quick brown fox jumps over the lazy dog\n", 4000)
+
+func crcOf(text string) string {
+	crc := parts.NewCRC64()
+	_, _ = io.WriteString(crc, text)
+	return base64.StdEncoding.EncodeToString(crc.Sum(nil))
+}
 
 func TestAStreamBringsTheWholeObject(t *testing.T) {
 	from, to := &tiny{versions: true}, &tiny{versions: true}
@@ -327,9 +373,7 @@ func TestNoWrongBytesBecomeAnObject(t *testing.T) {
 			_, _ = w.Write(wrong)
 		}
 	}
-	crc := parts.NewCRC64()
-	_, _ = io.WriteString(crc, poem)
-	checksum := base64.StdEncoding.EncodeToString(crc.Sum(nil))
+	checksum := crcOf(poem)
 	for name, c := range map[string]struct {
 		header []string
 		send   func(http.ResponseWriter, []byte)

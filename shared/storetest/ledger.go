@@ -34,8 +34,11 @@ type Ledger struct {
 	deletes  map[string]int64       // by rule and hour
 	hours    map[string]object.Hour // the same
 	catalog  rule.Catalog
-	made     int64 // items so far, the forgotten ones too
-	counts   map[string]int
+
+	capabilities map[object.Endpoint]object.Capabilities
+
+	made   int64 // items so far, the forgotten ones too
+	counts map[string]int
 }
 
 // failureKey names a failure as the real ledger does: by the source's key.

@@ -32,6 +32,8 @@ type LedgerFixture struct {
 		CountDeletes(ctx context.Context, ruleName string, hour time.Time, n int) (int64, error)
 		CountHour(ctx context.Context, ruleName string, h object.Hour) error
 		Hours(ctx context.Context, ruleName string, from time.Time) ([]object.Hour, error)
+		Capabilities(ctx context.Context) (map[object.Endpoint]object.Capabilities, error)
+		Observe(ctx context.Context, at object.Endpoint, what object.Capability, seen object.Seen) error
 		Catalog(ctx context.Context) (rule.Catalog, error)
 		Deploy(ctx context.Context, c rule.Config, now time.Time) error
 		SetPaused(ctx context.Context, name string, paused bool) error
@@ -72,6 +74,7 @@ func TestLedger(t *testing.T, open func(t *testing.T) LedgerFixture) {
 		"trim keeps the newest":                          trimKeepsTheNewest,
 		"deletes add up by rule and hour":                deletesAddUp,
 		"what was done adds up by rule and hour":         hoursAddUp,
+		"what backends keep is remembered":               whatBackendsKeepIsRemembered,
 		"an empty ledger":                                anEmptyLedger,
 		"a catalog comes back as deployed":               aCatalogComesBackAsDeployed,
 		"deploying the same again writes nothing":        deployingTheSameAgain,

@@ -247,3 +247,13 @@ const (
 	FindingGrade = "g" // S, as in Found
 	FindingWhy   = "w" // S
 )
+
+// Backends is the partition of the runs table that holds what backends were seen
+// to keep, an item for each; no rule's name holds a '#'. The sort key is the
+// backend's name, a space, and its endpoint. For each capability one of two
+// attributes, Kept or Lacks and its name, says when it was seen (N).
+const (
+	Backends = "#backends"
+	Kept     = "kept_"
+	Lacks    = "lacks_"
+)

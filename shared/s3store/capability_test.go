@@ -1,0 +1,315 @@
+package s3store_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/s3store"
+)
+
+// memory remembers, and counts.
+type memory struct {
+	all            map[object.Endpoint]object.Capabilities
+	reads, written int
+	fails          bool
+}
+
+func (m *memory) Capabilities(context.Context) (map[object.Endpoint]object.Capabilities, error) {
+	m.reads++
+	if m.fails {
+		return nil, errors.New("no")
+	}
+	return m.all, nil
+}
+
+func (m *memory) Observe(_ context.Context, at object.Endpoint, what object.Capability, seen object.Seen) error {
+	m.written++
+	if m.fails {
+		return errors.New("no")
+	}
+	if m.all == nil {
+		m.all = map[object.Endpoint]object.Capabilities{}
+	}
+	if m.all[at] == nil {
+		m.all[at] = object.Capabilities{}
+	}
+	m.all[at][what] = seen
+	return nil
+}
+
+// learner is a store that knows nothing of its two servers.
+type learner struct {
+	*s3store.Store
+	from, to *tiny
+	memory   *memory
+	clock    time.Time
+	urls     [2]string
+}
+
+func newLearner(t *testing.T, from, to *tiny, m *memory) *learner {
+	t.Helper()
+	source, dest := httptest.NewServer(from), httptest.NewServer(to)
+	t.Cleanup(source.Close)
+	t.Cleanup(dest.Close)
+	l := &learner{from: from, to: to, memory: m, urls: [2]string{source.URL, dest.URL}, clock: time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)}
+	l.restart()
+	return l
+}
+
+// restart is another process.
+func (l *learner) restart() {
+	l.Store = s3store.New(plainConfig(), s3store.Options{
+		Backends: func() []rule.Backend {
+			return []rule.Backend{
+				{Name: "one", Endpoint: l.urls[0], PathStyle: true},
+				{Name: "two", Endpoint: l.urls[1], PathStyle: true},
+			}
+		},
+		Memory: l.memory,
+		Now:    func() time.Time { return l.clock },
+	})
+}
+
+func (l *learner) knows(what object.Capability) (kept, known bool) {
+	seen, ok := l.memory.all[object.Endpoint{Backend: "two", URL: l.urls[1]}][what]
+	return seen.Kept, ok
+}
+
+// writesOf are the three ways to write, each from a state that is as expected.
+// A copy by the server is from one key of it to another.
+var writesOf = map[object.Capability]func(t *testing.T, l *learner, overwrite bool) error{
+	object.PutConditions: func(t *testing.T, l *learner, overwrite bool) error {
+		l.from.put(poem)
+		return l.write(t, across(l.from, ""), overwrite)
+	},
+	object.CopyConditions: func(t *testing.T, l *learner, overwrite bool) error {
+		l.from.put(poem)
+		l.to.other = l.from.kept
+		c := across(l.from, "")
+		c.From = object.Ref{Bucket: inTwo.Bucket, Key: "other"}
+		return l.write(t, c, overwrite)
+	},
+	object.DeleteConditions: func(t *testing.T, l *learner, _ bool) error {
+		l.to.put("replica")
+		return l.Delete(t.Context(), inTwo, l.to.kept.etag)
+	},
+}
+
+func (l *learner) write(t *testing.T, c object.Copy, overwrite bool) error {
+	l.to.kept = nil
+	if overwrite {
+		l.to.put("former replica")
+		c.DestETag = l.to.kept.etag
+	}
+	c.Tags = false
+	l.to.writes = 0
+	_, err := l.Copy(t.Context(), c)
+	return err
+}
+
+func TestWhatAServerKeepsIsLearntFromTheWritesThatAreToBeMade(t *testing.T) {
+	for name, c := range map[string]struct {
+		careless, deaf bool
+		overwrite      bool
+		kept           bool
+		asked          map[object.Capability][]string // first and then
+		then           map[object.Capability][]string
+	}{
+		"a server that keeps conditions, over an object": {
+			overwrite: true, kept: true,
+			asked: map[object.Capability][]string{
+				object.PutConditions:    {"HEAD", "PUT", "PUT", "PUT", "HEAD"},
+				object.CopyConditions:   {"HEAD", "PUT", "PUT", "PUT", "HEAD"},
+				object.DeleteConditions: {"HEAD", "DELETE", "DELETE"},
+			},
+			then: map[object.Capability][]string{
+				object.PutConditions: {"PUT", "HEAD"}, object.CopyConditions: {"PUT"}, object.DeleteConditions: {"DELETE"},
+			},
+		},
+		"one that keeps them, where nothing is": {
+			kept: true,
+			asked: map[object.Capability][]string{
+				object.PutConditions:    {"HEAD", "HEAD bucket", "PUT", "PUT", "PUT", "HEAD"},
+				object.CopyConditions:   {"HEAD", "HEAD bucket", "PUT", "PUT", "PUT", "HEAD"},
+				object.DeleteConditions: {"HEAD", "DELETE", "DELETE"},
+			},
+			then: map[object.Capability][]string{
+				object.PutConditions: {"PUT", "HEAD"}, object.CopyConditions: {"PUT"}, object.DeleteConditions: {"DELETE"},
+			},
+		},
+		"one that ignores them": {
+			careless: true, overwrite: true,
+			asked: map[object.Capability][]string{
+				object.PutConditions: {"HEAD", "PUT", "HEAD"}, object.CopyConditions: {"HEAD", "PUT", "HEAD"}, object.DeleteConditions: {"HEAD", "DELETE"},
+			},
+			then: map[object.Capability][]string{
+				object.PutConditions: {"HEAD", "PUT", "HEAD"}, object.CopyConditions: {"HEAD", "PUT", "HEAD"}, object.DeleteConditions: {"HEAD", "DELETE"},
+			},
+		},
+		"one that refuses to hear of them": {
+			deaf: true, overwrite: true,
+			asked: map[object.Capability][]string{
+				object.PutConditions: {"HEAD", "PUT", "PUT", "HEAD"}, object.CopyConditions: {"HEAD", "PUT", "PUT", "HEAD"}, object.DeleteConditions: {"HEAD", "DELETE", "DELETE"},
+			},
+			then: map[object.Capability][]string{
+				object.PutConditions: {"HEAD", "PUT", "HEAD"}, object.CopyConditions: {"HEAD", "PUT", "HEAD"}, object.DeleteConditions: {"HEAD", "DELETE"},
+			},
+		},
+	} {
+		for what, write := range writesOf {
+			t.Run(name+", "+string(what), func(t *testing.T) {
+				server := &tiny{careless: c.careless, deaf: c.deaf}
+				l := newLearner(t, &tiny{}, server, &memory{})
+				if err := write(t, l, c.overwrite); err != nil {
+					t.Fatal(err)
+				}
+				if kept, known := l.knows(what); !known || kept != c.kept {
+					t.Errorf("known %t, kept %t; want %t", known, kept, c.kept)
+				}
+				if got := server.requests(); !slices.Equal(got, c.asked[what]) {
+					t.Errorf("sent %q, want %q", got, c.asked[what])
+				}
+				if what != object.DeleteConditions && (server.is() != poem || server.writes > 1) {
+					t.Errorf("%d writes took effect; there are %d bytes", server.writes, len(server.is()))
+				}
+				server.asked = nil
+				l.restart() // the next process knows
+				if err := write(t, l, c.overwrite); err != nil {
+					t.Fatal(err)
+				}
+				if got := server.requests(); !slices.Equal(got, c.then[what]) {
+					t.Errorf("then sent %q, want %q", got, c.then[what])
+				}
+			})
+		}
+	}
+}
+
+// A refusal for the sake of the source says nothing about the destination.
+func TestARefusalOfAnotherKindTeachesNothing(t *testing.T) {
+	server := &tiny{careless: true}
+	l := newLearner(t, &tiny{}, server, &memory{})
+	l.from.put(poem)
+	server.other = &keptObject{body: []byte("changed since"), etag: "another"}
+	c := across(l.from, "")
+	c.From = object.Ref{Bucket: inTwo.Bucket, Key: "other"}
+	_, err := l.Copy(t.Context(), c)
+	if err == nil || object.ClassOf(err) != object.Premise {
+		t.Errorf("got %v", err)
+	}
+	if kept, known := l.knows(object.CopyConditions); known {
+		t.Errorf("it is believed to keep conditions: %t", kept)
+	}
+}
+
+func TestWhatSomebodyElseHasIsNeverTriedOut(t *testing.T) {
+	for what, server := range map[string]*tiny{"careless": {careless: true}, "honest": {}} {
+		t.Run(what, func(t *testing.T) {
+			l := newLearner(t, &tiny{}, server, &memory{})
+			l.from.put(poem)
+			server.put("theirs")
+			for _, expected := range []string{"", "another"} {
+				c := across(l.from, expected)
+				c.Tags = false
+				if _, err := l.Copy(t.Context(), c); object.ClassOf(err) != object.Premise || err == nil {
+					t.Errorf("got %v", err)
+				}
+			}
+			if err := l.Delete(t.Context(), inTwo, "another"); object.ClassOf(err) != object.Premise || err == nil {
+				t.Errorf("got %v", err)
+			}
+			if server.is() != "theirs" || slices.ContainsFunc(server.requests(), func(r string) bool { return r == "PUT" || r == "DELETE" }) {
+				t.Errorf("there is %q after %q", server.is(), server.requests())
+			}
+		})
+	}
+}
+
+func TestAnObservationIsBelievedForAWeek(t *testing.T) {
+	server := &tiny{careless: true}
+	l := newLearner(t, &tiny{}, server, &memory{})
+	del := writesOf[object.DeleteConditions]
+	for range 3 {
+		if err := del(t, l, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.memory.reads != 1 || l.memory.written != 1 {
+		t.Errorf("%d reads and %d writes of the memory, want one each", l.memory.reads, l.memory.written)
+	}
+	server.careless = false // a better server
+	l.clock = l.clock.Add(7*24*time.Hour + time.Second)
+	if err := del(t, l, false); err != nil {
+		t.Fatal(err)
+	}
+	if kept, _ := l.knows(object.DeleteConditions); !kept {
+		t.Error("nobody looked again")
+	}
+}
+
+func TestAMemoryThatFailsStopsNothing(t *testing.T) {
+	l := newLearner(t, &tiny{}, &tiny{}, &memory{fails: true})
+	for range 2 {
+		if err := writesOf[object.DeleteConditions](t, l, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.memory.reads != 1 || l.memory.written != 1 {
+		t.Errorf("%d reads and %d writes were tried, want one each", l.memory.reads, l.memory.written)
+	}
+}
+
+// What the destination does not know is left out, and named.
+func TestWhatADestinationDoesNotTakeIsNamed(t *testing.T) {
+	checksum := []string{"X-Amz-Checksum-Crc64nvme", crcOf(poem), "X-Amz-Checksum-Type", "FULL_OBJECT", "X-Amz-Tagging", "team=storage"}
+	for name, c := range map[string]struct {
+		refuses []string // headers
+		lost    []string
+		keeps   map[object.Capability]bool
+	}{
+		"it takes all":       {nil, nil, map[object.Capability]bool{object.Checksums: true}},
+		"no checksums":       {[]string{"X-Amz-Checksum-Crc64nvme"}, []string{"checksum"}, map[object.Capability]bool{object.Checksums: false}},
+		"no tags":            {[]string{"X-Amz-Tagging"}, []string{"tags"}, map[object.Capability]bool{object.Tags: false, object.Checksums: true}},
+		"neither of the two": {[]string{"X-Amz-Tagging", "X-Amz-Checksum-Crc64nvme"}, []string{"checksum", "tags"}, map[object.Capability]bool{object.Checksums: false, object.Tags: false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, to := &tiny{}, &tiny{}
+			from.put(poem, checksum...)
+			to.act = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+				for _, header := range c.refuses {
+					if r.Header.Get(header) != "" {
+						refuse(w, 501, "NotImplemented")
+						return true
+					}
+				}
+				w.Header().Set("X-Amz-Checksum-Crc64nvme", r.Header.Get("X-Amz-Checksum-Crc64nvme"))
+				return false
+			}
+			l := newLearner(t, from, to, &memory{})
+			copied, err := l.Copy(t.Context(), across(from, ""))
+			if err != nil || to.is() != poem {
+				t.Fatalf("%v; %d bytes came", err, len(to.is()))
+			}
+			if !slices.Equal(copied.Lost, c.lost) {
+				t.Errorf("lost %q, want %q", copied.Lost, c.lost)
+			}
+			got := map[object.Capability]bool{}
+			for _, what := range []object.Capability{object.Checksums, object.Tags} {
+				if kept, known := l.knows(what); known {
+					got[what] = kept
+				}
+			}
+			if !maps.Equal(got, c.keeps) {
+				t.Errorf("learnt %v, want %v", got, c.keeps)
+			}
+		})
+	}
+}
