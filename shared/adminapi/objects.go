@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"bucket-replicator/shared/inspect"
 	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/replicate"
 	"bucket-replicator/shared/rule"
 )
 
@@ -114,16 +116,7 @@ func (h *Handler) object(ctx context.Context, r *request) (answer, error) {
 	}
 	until := h.until(ctx, wait)
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
-		rules, _, err := h.Inspect.Replicator.Rules(ctx)
-		if err != nil {
-			return answer{}, err
-		}
-		bucket, err := resolve(rules.Storage(), name)
-		if err != nil {
-			return answer{}, err
-		}
-		at := object.Ref{Bucket: bucket, Key: key}
-		views, err := h.Inspect.Object(ctx, rules, at)
+		at, views, err := h.lookAt(ctx, name, key)
 		if err != nil {
 			return answer{}, err
 		}
@@ -136,6 +129,30 @@ func (h *Handler) object(ctx context.Context, r *request) (answer, error) {
 			}
 			return answer{status: http.StatusOK, body: body}, nil
 		}
+	}
+}
+
+// lookAt looks at an object by the rules as they are now. The look itself tells
+// whether they are still those that were known, where it had anything to look at.
+func (h *Handler) lookAt(ctx context.Context, name, key string) (object.Ref, []inspect.View, error) {
+	rules, err := h.Inspect.Replicator.Known(ctx)
+	if err != nil {
+		return object.Ref{}, nil, err
+	}
+	for {
+		at := object.Ref{Key: key}
+		var views []inspect.View
+		if at.Bucket, err = resolve(rules.Storage(), name); err == nil {
+			views, err = h.Inspect.Object(ctx, rules, at)
+			if err != nil && !errors.Is(err, replicate.ErrRulesChanged) || len(views) > 0 {
+				return at, views, err
+			}
+		}
+		now, _, lost := h.Inspect.Replicator.Rules(ctx)
+		if lost != nil || now == rules {
+			return at, views, errors.Join(lost, err)
+		}
+		rules = now
 	}
 }
 

@@ -91,60 +91,63 @@ func acts(a decide.Action) bool {
 // nothing.
 //
 // A side that cannot be looked at until somebody changes something is no error:
-// it is what the rule fails with, too.
+// it is what the rule fails with, too. Rules that are no longer those that the
+// Replicator knows are replicate.ErrRulesChanged, unless they concern nothing.
 func (i *Inspector) Object(ctx context.Context, rules *rule.Set, at object.Ref) ([]View, error) {
-	type concern struct {
-		match    rule.Match
-		source   object.Ref
-		asSource bool
-	}
-	var concerns []concern
+	var concerns []replicate.Concern
 	for _, m := range rules.Match(at) {
-		concerns = append(concerns, concern{m, at, true})
+		concerns = append(concerns, replicate.Concern{Match: m, Source: at})
 	}
+	asSource := len(concerns)
 	for _, a := range rules.Rules() {
 		if a.DestBucket != at.Bucket {
 			continue
 		}
 		if source, ok := a.SourceOf(at.Key); ok && source.Key != "" && len(source.Key) <= maxKey {
-			concerns = append(concerns, concern{rules.MatchOf(a, source.Key), source, false})
+			concerns = append(concerns, replicate.Concern{Match: rules.MatchOf(a, source.Key), Source: source})
 		}
+	}
+	if len(concerns) == 0 {
+		return nil, nil
+	}
+	seen, err := i.Replicator.Look(ctx, rules, concerns, cap(i.Slots))
+	if err != nil {
+		return nil, err
 	}
 	views := make([]View, len(concerns))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, cap(i.Slots)))
 	for n, c := range concerns {
 		group.Go(func() (err error) {
-			views[n], err = i.view(ctx, rules, c.match, c.source, c.asSource)
+			views[n], err = i.view(ctx, c, seen[n], n < asSource)
 			return err
 		})
 	}
 	return views, group.Wait()
 }
 
-func (i *Inspector) view(ctx context.Context, rules *rule.Set, m rule.Match, source object.Ref, asSource bool) (View, error) {
-	v := View{Rule: m.Rule.Name, Source: source, Dest: m.Dest, AsSource: asSource}
-	in, plan, err := i.Replicator.Look(ctx, rules, m, source)
-	if err != nil && object.ClassOf(err) != object.Permanent {
-		return View{}, err
+func (i *Inspector) view(ctx context.Context, c replicate.Concern, s replicate.Outlook, asSource bool) (View, error) {
+	v := View{Rule: c.Match.Rule.Name, Source: c.Source, Dest: c.Match.Dest, AsSource: asSource}
+	if s.Err != nil && object.ClassOf(s.Err) != object.Permanent {
+		return View{}, s.Err
 	}
-	failure, failed, lost := i.Failures.Failure(ctx, v.Rule, source)
+	failure, failed, lost := i.Failures.Failure(ctx, v.Rule, v.Source)
 	switch {
 	case lost != nil:
 		return View{}, lost
-	case err != nil && !failed:
-		failure = replicate.FailureOf(replicate.Outcome{Rule: v.Rule, Source: source, Dest: m.Dest, Err: err}, i.Now())
+	case s.Err != nil && !failed:
+		failure = replicate.FailureOf(replicate.Outcome{Rule: v.Rule, Source: v.Source, Dest: v.Dest, Err: s.Err}, i.Now())
 		failure.RetryAt = time.Time{} // nothing recorded is tried again
 		failed = true
 	}
-	if failed && (err != nil || acts(plan.Action)) {
+	if failed && (s.Err != nil || acts(s.Plan.Action)) {
 		v.Failure = &failure
 	}
-	if err == nil {
-		v.Next, v.Reason = plan.Action, plan.Reason
-		v.Origin = origin(in, asSource)
+	if s.Err == nil {
+		v.Next, v.Reason = s.Plan.Action, s.Plan.Reason
+		v.Origin = origin(s.Input, asSource)
 	}
-	v.Status = status(v, in)
+	v.Status = status(v, s.Input)
 	return v, nil
 }
 

@@ -145,6 +145,12 @@ func (r *Replicator) Rules(ctx context.Context) (*rule.Set, int64, error) {
 	return r.current(ctx, known)
 }
 
+// Known are the rules as this Replicator saw them last.
+func (r *Replicator) Known(ctx context.Context) (*rule.Set, error) {
+	rules, _, err := r.current(ctx, 0)
+	return rules, err
+}
+
 // current is the compiled rules and their catalog's revision, loaded where
 // there are none at hand or those at hand have the outdated revision.
 func (r *Replicator) current(ctx context.Context, outdated int64) (*rule.Set, int64, error) {

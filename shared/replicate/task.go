@@ -224,10 +224,7 @@ func (t *task) look(ctx context.Context, in *decide.Input) error {
 	if err != nil {
 		return err
 	}
-	if in.Dest, err = t.objects.Head(ctx, in.To, t.comparesTags()); err != nil {
-		return err
-	}
-	if in.Source, err = t.objects.Head(ctx, in.From, t.comparesTags() || t.match.NeedsTags()); err != nil {
+	if err := t.sides(ctx, in); err != nil {
 		return err
 	}
 	var sourceBase object.Provenance
@@ -238,6 +235,15 @@ func (t *task) look(ctx context.Context, in *decide.Input) error {
 	}
 	t.remembered(in, base, sourceBase)
 	return nil
+}
+
+// sides sees the destination, then the source.
+func (t *task) sides(ctx context.Context, in *decide.Input) (err error) {
+	if in.Dest, err = t.objects.Head(ctx, in.To, t.comparesTags()); err != nil {
+		return err
+	}
+	in.Source, err = t.objects.Head(ctx, in.From, t.comparesTags() || t.match.NeedsTags())
+	return err
 }
 
 // item reads one item of the ledger, consistently.
