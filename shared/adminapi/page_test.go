@@ -177,7 +177,7 @@ func TestWhatThePageShows(t *testing.T) {
 			"12:00 UTC: 2 objects copied, 0 attempts failed", "10:00 UTC: 2 h on average, 99% within more than 1 h", `<th scope="row">03-31 13:00</th>`,
 		}},
 		"a rule of the file": {nil, "GET /rules/a", []string{
-			"The configuration file has this rule", "<code>make deploy</code>", "name: a\n", "bucket: from", `hx-post="rules/validate"`, "A new rule from this text",
+			"The configuration file has this rule", "<code>make deploy</code>", "name: a\n", "bucket: from", `hx-post="rules/validate"`, `hx-post="jobs/a/plan"`, "A new rule from this text",
 		}},
 		"a rule that was made here": {func(w *world) {
 			w.with("PUT /rules/made", `{"source": {"bucket": "from", "prefix": "a/x/"}, "destination": {"bucket": "to", "prefix": "a/x/"}, "priority": 1}`).wants(http.StatusCreated, "")
@@ -193,6 +193,9 @@ func TestWhatThePageShows(t *testing.T) {
 		"a plan": {func(w *world) {
 			w.put(from, "a/new", "hello")
 		}, "POST /jobs/a/plan", []string{"A run now would look at 1 key.", "a/new", "missing, 5 B", "Nothing was changed."}},
+		"a plan of a draft": {func(w *world) {
+			w.put(from, "a/new", "hello")
+		}, "POST /jobs/other/plan\nname: other\nsource: {bucket: from, prefix: a/}\ndestination: {bucket: to, prefix: a/}\npriority: 1\n", []string{"A run now would look at 1 key.", "a/new"}},
 		"a rule that was never verified": {nil, "GET /jobs/a/verify", []string{
 			"never verified", `hx-post="jobs/a/verify?mode=metadata"`, `hx-post="jobs/a/verify?mode=checksum"`, `hx-post="jobs/a/verify?mode=bytes"`,
 		}},
