@@ -35,6 +35,14 @@ type Ledger interface {
 	Read(ctx context.Context, at []object.Ref, consistent bool) (map[object.Ref]object.Provenance, int64, error)
 }
 
+// Transfers are the large objects that are being copied by parts. It fails with
+// an *object.Error.
+type Transfers interface {
+	// Transfer answers the transfer to an address, the zero one where there is
+	// none.
+	Transfer(ctx context.Context, to object.Ref) (object.Transfer, error)
+}
+
 const (
 	// settleTime is how long after a write the event path is given to follow: a
 	// difference that is younger is looked at again when it is as old.
@@ -82,6 +90,10 @@ type Verifier struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 	// LeaseTTL is how long a write may take that a lease announced.
 	LeaseTTL time.Duration
+	// Transfers are asked about sources of ByParts bytes and more, where they are
+	// not what the destination holds. Nil: none is copied by parts.
+	Transfers Transfers
+	ByParts   int64
 }
 
 // Check is how the keys of one verification are compared.
@@ -274,7 +286,21 @@ func (c Check) examine(ctx context.Context, o replicate.Sighting, base, sourceBa
 	default:
 		c.compare(ctx, o, s, d, in, plan, before, &a)
 	}
+	if wanted := a.finding.Class.Differs() && plan.Action == decide.Copy; wanted && c.Transfers != nil && s.Size >= c.ByParts {
+		c.transferring(ctx, o, &a)
+	}
 	return a
+}
+
+// transferring makes no difference of an object that is being copied by parts.
+func (c Check) transferring(ctx context.Context, o replicate.Sighting, a *attempt) {
+	tr, err := c.Transfers.Transfer(ctx, o.Match.Dest)
+	switch {
+	case err != nil:
+		*a = failure(o, "state of its transfer", err)
+	case tr.ID != "":
+		a.finding = of(o, run.Unverifiable, string(decide.Transferring), "it is being copied by parts; at this moment "+a.finding.Why)
+	}
 }
 
 // moved reports whether a side is not what it was in the listing, or at the last

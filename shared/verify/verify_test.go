@@ -38,6 +38,7 @@ type stage struct {
 	// meanwhile happens while somebody waits.
 	meanwhile func()
 	store     verify.Objects
+	transfers verify.Transfers
 	noted     []run.Partial
 	resume    run.Partial
 }
@@ -97,7 +98,7 @@ func (s *stage) check(mode run.Mode) verify.Check {
 	a := s.rules.Rule("a-b")
 	return verify.Check{
 		Verifier: &verify.Verifier{
-			Objects: s.store, Ledger: s.ledger, Now: func() time.Time { return s.clock }, LeaseTTL: leaseTTL,
+			Objects: s.store, Ledger: s.ledger, Transfers: s.transfers, ByParts: 100, Now: func() time.Time { return s.clock }, LeaseTTL: leaseTTL,
 			Sleep: func(ctx context.Context, d time.Duration) error {
 				s.slept += d
 				s.pass(d)
@@ -443,6 +444,37 @@ func TestWhatIsYoungIsLookedAtAgain(t *testing.T) {
 	s.wants("old", s.verify(run.Metadata), run.MissingOnDest, "missing")
 	if s.slept != 0 {
 		t.Errorf("waited %s for what is old", s.slept)
+	}
+}
+
+// transfers are those under way, by their destination.
+type transfers map[object.Ref]object.Transfer
+
+func (t transfers) Transfer(_ context.Context, to object.Ref) (object.Transfer, error) {
+	if t == nil {
+		return object.Transfer{}, &object.Error{Class: object.Permanent, Op: "read", Code: "Denied", Err: errors.New("by the test")}
+	}
+	return t[to], nil
+}
+
+func TestWhatIsCopiedByPartsIsNotMissing(t *testing.T) {
+	for name, c := range map[string]struct {
+		size      int64
+		transfers transfers
+		class     run.Class
+		reason    string
+	}{
+		"under way":            {100, transfers{to: {ID: "t"}}, run.Unverifiable, "transferring"},
+		"none is":              {100, transfers{}, run.MissingOnDest, "missing"},
+		"too small to be":      {99, transfers{to: {ID: "t"}}, run.MissingOnDest, "missing"},
+		"nobody can say":       {100, nil, run.Unverifiable, "error"},
+		"too small to be told": {99, nil, run.MissingOnDest, "missing"},
+	} {
+		s := newStage(t, storetest.Traits{})
+		s.transfers = c.transfers
+		s.objects.Put(from, storetest.Content{Size: c.size})
+		s.pass(time.Hour)
+		s.wants(name, s.verify(run.Metadata), c.class, c.reason)
 	}
 }
 
