@@ -45,7 +45,7 @@ const lineOf = (elt) => $(elt.closest("[data-wrong]")?.dataset.wrong ?? "wrong")
 // comes, and then its events go no further than to itself.
 document.addEventListener("htmx:beforeSend", ({detail: {elt, xhr, target, requestConfig}}) => {
   const {rule, loading, then} = elt.dataset, acts = requestConfig.verb !== "get" && !loading;
-  const form = elt.closest("form"), about = rule ?? nameIn(form);
+  const form = elt.closest("form[data-wrong]"), about = rule ?? nameIn(form);
   const name = acts && `${about}: ${elt.dataset.name ?? elt.textContent}`;
   if (acts) {
     elt.ariaDisabled = "true"; // one that is disabled would lose the focus
@@ -149,10 +149,14 @@ document.addEventListener("htmx:confirm", (event) => {
 // that is gone too on what stands above.
 const focusOn = (id) => ($(id) ?? $(id.replace(/^[^:]*/, "open")) ?? document.querySelector("dialog[open] [aria-current]") ?? $("jobs-title")).focus();
 
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return ""; }
+}
+
 // show opens the drawer at the rule and the tab that the address names after its
 // #, or closes it.
 function show() {
-  const [rule, name = "runs"] = location.hash.slice(1).split("/").map(decodeURIComponent);
+  const [rule, name = "runs"] = location.hash.slice(1).split("/").map(decoded);
   const tabs = [...document.querySelectorAll("[data-tab]")], tab = tabs.find((tab) => tab.dataset.tab === name);
   if (!rule || !tab) return $("drawer").close();
   shown = rule;
@@ -191,7 +195,11 @@ if (window.htmx && window.Idiomorph) {
   Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, now) => !asked(old, now);
   defineYAML();
   let at = "";
-  document.addEventListener("htmx:beforeSwap", () => { at = document.activeElement.id; });
+  document.addEventListener("htmx:beforeSwap", ({detail}) => {
+    at = document.activeElement.id;
+    // Somebody applied a text, and looks at something else meanwhile.
+    if (detail.requestConfig.verb === "put" && !detail.requestConfig.elt.isConnected) detail.shouldSwap = false;
+  });
   document.addEventListener("htmx:afterSwap", () => { if (at && document.activeElement === document.body) focusOn(at); });
   show();
 } else {
