@@ -3,6 +3,9 @@ package ledger
 import (
 	"fmt"
 	"strings"
+	"time"
+
+	"bucket-replicator/shared/ledger/schema"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -72,6 +75,12 @@ func (e *expression) is(attribute string, v types.AttributeValue) {
 		return
 	}
 	e.where("%s = %s", e.name(attribute), e.value(v))
+}
+
+// leasable adds the condition that nobody but owner has a lease at now.
+func (e *expression) leasable(owner string, now time.Time) {
+	e.where("attribute_not_exists(%[1]s) OR %[1]s = %[2]s OR NOT %[3]s > %[4]s",
+		e.name(schema.LeaseOwner), e.value(text(owner)), e.name(schema.LeasedUntil), e.value(millis(now)))
 }
 
 // condition is the ConditionExpression, or a KeyConditionExpression.

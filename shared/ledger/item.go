@@ -107,17 +107,21 @@ func (i item) setOrigin(names originNames, at object.Ref, o object.Origin) {
 	}
 }
 
+func (i item) setSource(s object.Source) {
+	i.setText(schema.SourceETag, s.ETag)
+	i.setTime(schema.SourceLastModified, s.LastModified)
+	i.setText(schema.SourceVersionID, s.VersionID)
+	i.setText(schema.SourceSequencer, s.Sequencer)
+	i.setText(schema.SourceRequestID, s.RequestID)
+}
+
 // encode is p's item without its key and its revision.
 func encode(at object.Ref, p object.Provenance) item {
 	i := item{}
 	i.setText(schema.Rule, p.Rule)
 	i.setNumber(schema.Run, p.Run)
 	i.setFlag(schema.Adopted, p.Adopted)
-	i.setText(schema.SourceETag, p.Source.ETag)
-	i.setTime(schema.SourceLastModified, p.Source.LastModified)
-	i.setText(schema.SourceVersionID, p.Source.VersionID)
-	i.setText(schema.SourceSequencer, p.Source.Sequencer)
-	i.setText(schema.SourceRequestID, p.Source.RequestID)
+	i.setSource(p.Source)
 	i.setText(schema.DestETag, p.Dest.ETag)
 	i.setTime(schema.DestLastModified, p.Dest.LastModified)
 	i.setText(schema.DestVersionID, p.Dest.VersionID)
@@ -250,6 +254,16 @@ func (r *reader) origin(names originNames, at object.Ref) object.Origin {
 	return o
 }
 
+func (r *reader) source() object.Source {
+	return object.Source{
+		ETag:         r.text(schema.SourceETag),
+		LastModified: r.time(schema.SourceLastModified),
+		VersionID:    r.text(schema.SourceVersionID),
+		Sequencer:    r.text(schema.SourceSequencer),
+		RequestID:    r.text(schema.SourceRequestID),
+	}
+}
+
 // bucketOf reads what object.Bucket.String wrote. No bucket name has a slash.
 func bucketOf(s string) object.Bucket {
 	n := strings.LastIndexByte(s, '/')
@@ -265,13 +279,7 @@ func decode(at object.Ref, i item) (object.Provenance, error) {
 		Rule:     r.text(schema.Rule),
 		Run:      r.number(schema.Run),
 		Adopted:  r.flag(schema.Adopted),
-		Source: object.Source{
-			ETag:         r.text(schema.SourceETag),
-			LastModified: r.time(schema.SourceLastModified),
-			VersionID:    r.text(schema.SourceVersionID),
-			Sequencer:    r.text(schema.SourceSequencer),
-			RequestID:    r.text(schema.SourceRequestID),
-		},
+		Source:   r.source(),
 		Dest: object.Dest{
 			ETag:         r.text(schema.DestETag),
 			LastModified: r.time(schema.DestLastModified),

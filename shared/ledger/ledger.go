@@ -20,10 +20,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Tables are the physical names of the three tables. A function that does not
+// Tables are the physical names of the four tables. A function that does not
 // use one may leave it empty.
 type Tables struct {
-	Rules, Provenance, Runs string
+	Rules, Provenance, Runs, Transfers string
 }
 
 // Ledger is safe for concurrent use. Every method fails with an *object.Error;

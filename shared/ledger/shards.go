@@ -57,8 +57,7 @@ func (l *Ledger) Shards(ctx context.Context, ruleName string, id int64) ([]run.S
 func (l *Ledger) Claim(ctx context.Context, t run.Ticket, owner string, now, until time.Time) (run.Shard, error) {
 	sortKey := shardsOf(t.Run) + t.Shard
 	lease := func(e expression) (item, error) {
-		e.where("attribute_not_exists(%[1]s) OR %[1]s = %[2]s OR NOT %[3]s > %[4]s",
-			e.name(schema.LeaseOwner), e.value(text(owner)), e.name(schema.LeasedUntil), e.value(millis(now)))
+		e.leasable(owner, now)
 		e.set(schema.LeaseOwner, text(owner))
 		e.set(schema.LeasedUntil, millis(until))
 		e.add(schema.Fence, 1)

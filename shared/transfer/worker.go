@@ -42,8 +42,15 @@ type Worker struct {
 	Log        *slog.Logger
 }
 
-// errBusy is the error of a worker that has to wait for another rule's.
-var errBusy = errors.New("somebody else holds the destination")
+var (
+	// errBusy is the error of a worker that has to wait for another rule's.
+	errBusy = errors.New("somebody else holds the destination")
+	// errPaused ends the work for now: the schedule invites again when the rule
+	// goes on.
+	errPaused = errors.New("the rule is paused")
+	// errRuleGone ends the transfer.
+	errRuleGone = errors.New("the rule is gone")
+)
 
 // effort is one worker's at one transfer.
 type effort struct {
@@ -74,17 +81,11 @@ func (w *Worker) Work(ctx context.Context, t Ticket, owner string) error {
 		log.InfoContext(ctx, "nothing to do", "why", "the transfer is over")
 		return nil
 	}
-	rules, _, err := w.Replicator.Rules(ctx)
-	if err != nil {
-		return err
+	e := &effort{Worker: w, store: w.Transfers.Store, log: log.With("rule", tr.Rule), ticket: t, tr: tr, owner: owner}
+	if err := e.goOn(ctx); err != nil {
+		return e.settle(ctx, err)
 	}
-	e := &effort{Worker: w, store: w.Transfers.Store, log: log.With("rule", tr.Rule), ticket: t, tr: tr, rules: rules, rule: rules.Rule(tr.Rule), owner: owner}
-	switch {
-	case e.rule == nil:
-		return e.abandon(ctx, "rule_gone", false)
-	case e.rule.Paused:
-		return nil // the schedule invites again when it is not
-	case tr.Tries > maxTries:
+	if tr.Tries > maxTries {
 		return e.fail(ctx, &object.Error{Class: object.Retryable, Op: "copy by parts", Ref: tr.To, Code: "TransferStuck",
 			Err: fmt.Errorf("no part was done in %d tries; the last one met: %s", maxTries, tr.LastError)})
 	}
@@ -103,12 +104,32 @@ func (w *Worker) Work(ctx context.Context, t Ticket, owner string) error {
 	return e.settle(ctx, e.takeParts(ctx))
 }
 
+// goOn takes up the rules as they are now, and reports where they let the
+// transfer not go on.
+func (e *effort) goOn(ctx context.Context) error {
+	rules, _, err := e.Replicator.Rules(ctx)
+	if err != nil {
+		return err
+	}
+	e.rules, e.rule = rules, rules.Rule(e.tr.Rule)
+	switch {
+	case e.rule == nil:
+		return errRuleGone
+	case e.rule.Paused:
+		return errPaused
+	default:
+		return nil
+	}
+}
+
 // settle brings an error to its end: the transfer fails, or is given up because
 // something else is to be done now, or the error goes back to the queue.
 func (e *effort) settle(ctx context.Context, err error) error {
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errPaused):
 		return nil
+	case errors.Is(err, errRuleGone):
+		return e.abandon(ctx, "rule_gone", false)
 	case object.ClassOf(err) == object.Premise:
 		return e.abandon(ctx, object.CodeOf(err), true)
 	case object.ClassOf(err) == object.Permanent:
@@ -303,18 +324,19 @@ func (e *effort) take(ctx context.Context, layout parts.Layout, n int) error {
 	return e.touch(ctx)
 }
 
-// touch gives a sign of life now and then. Where the transfer is over, what was
-// copied meanwhile is not left behind.
+// touch gives a sign of life now and then, and looks whether the rules still want
+// the transfer.
 func (e *effort) touch(ctx context.Context) error {
 	now := e.Transfers.Now()
 	if now.Sub(e.touched) < touchEvery && !(e.done && e.tr.Tries > 0) {
 		return nil
 	}
 	err := e.store.TouchTransfer(ctx, e.tr, now.Add(lease(e.tr.PartSize)), e.done)
-	if err == nil {
-		e.touched, e.done, e.tr.Tries = now, false, 0
+	if err != nil {
+		return err
 	}
-	return err
+	e.touched, e.done, e.tr.Tries = now, false, 0
+	return e.goOn(ctx)
 }
 
 // complete completes the upload, if nobody else does, by the decision that the
@@ -329,6 +351,10 @@ func (e *effort) complete(ctx context.Context, known []Part) error {
 		return err
 	}
 	if err := e.store.TouchTransfer(ctx, e.tr, now.Add(completeTime), true); err != nil {
+		return err
+	}
+	if err := e.goOn(ctx); err != nil {
+		_ = e.store.FinishPart(ctx, e.tr, turn) // else the lease ends by its time
 		return err
 	}
 	completion := object.Completion{Copy: e.copyOf(), Upload: e.tr.Upload, Size: e.tr.Size, PartSize: e.tr.PartSize}

@@ -101,6 +101,7 @@ func openLedger(t *testing.T, config aws.Config) (*ledger.Ledger, ledger.Tables)
 		Rules:      createTable(t, db, "rules", schema.Rules),
 		Provenance: createTable(t, db, "provenance", schema.Provenance),
 		Runs:       createTable(t, db, "runs", schema.Runs),
+		Transfers:  createTable(t, db, "transfers", schema.Transfers),
 	}
 	return ledger.New(config, tables), tables
 }
@@ -137,6 +138,9 @@ func createTable(t *testing.T, db *dynamodb.Client, name string, s schema.Table)
 		in.KeySchema = append(in.KeySchema, types.KeySchemaElement{AttributeName: aws.String(s.SortKey), KeyType: types.KeyTypeRange})
 	}
 	for _, i := range s.Indexes {
+		if i.PartitionKey != s.PartitionKey {
+			in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: aws.String(i.PartitionKey), AttributeType: types.ScalarAttributeTypeS})
+		}
 		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: aws.String(i.SortKey), AttributeType: types.ScalarAttributeTypeN})
 		in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, types.GlobalSecondaryIndex{
 			IndexName:  aws.String(i.Name),

@@ -1,4 +1,4 @@
-// Package schema names the three tables' keys, indexes and attributes: what
+// Package schema names the four tables' keys, indexes and attributes: what
 // makes the tables and what reads them share these words. It imports nothing,
 // so that the stack can use it without an SDK.
 package schema
@@ -33,6 +33,21 @@ var Runs = Table{
 	TTL:          ExpiresAt,
 	Indexes:      []Index{Retries, Newest},
 }
+
+// Transfers holds the copies by parts that are under way: one item per
+// destination, and beside it one per part that somebody claimed. A partition is
+// one object's, so that no two get in each other's way.
+var Transfers = Table{
+	PartitionKey: Address,
+	SortKey:      TransferItem,
+	TTL:          ExpiresAt,
+	Indexes:      []Index{Silent},
+}
+
+// Silent has the transfers alone, all in one partition, by when their workers
+// should be heard of: there are few, and each is written every 15 seconds and
+// worker at most.
+var Silent = Index{Name: "silent", PartitionKey: Active, SortKey: AliveUntil}
 
 // The indexes of the runs table have its failures alone: those that are tried
 // again, by when, and all of them, by when they occurred.
@@ -256,4 +271,45 @@ const (
 	Backends = "#backends"
 	Kept     = "kept_"
 	Lacks    = "lacks_"
+)
+
+// Sort keys of the transfers table, whose partition key is Address: that of the
+// destination.
+const (
+	TransferItem = "item"      // S, sort key
+	TheTransfer  = "transfer"  // of the transfer
+	PartPrefix   = "part#"     // and the transfer's id, "#" and the part's number in 5 digits
+	Active       = "active"    // S, ActiveYes in each transfer
+	ActiveYes    = "yes"       //
+	AliveUntil   = "alive"     // N, Unix milliseconds
+	TransferID   = "id"        // S
+	TransferRev  = "rev"       // N, counting up from 1
+	TransferRule = "rule"      // S
+	TransferRun  = "run"       // N
+	FromBucket   = "from"      // S, backend/bucket
+	FromKey      = "from_key"  // S, as Address for keys that are not UTF-8
+	ToBucket     = "to"        // S
+	ToKey        = "to_key"    // S
+	EventAt      = "event_at"  // N, Unix milliseconds
+	Size         = "size"      // N, bytes
+	PartSize     = "part_size" // N, bytes
+	BegunAt      = "begun_at"  // N, Unix milliseconds
+	TransferTry  = "tries"     // N
+	LastError    = "error"     // S
+	Opener       = "opener"    // S
+	Openings     = "openings"  // L of N, Unix milliseconds
+	Leftovers    = "leftovers" // L of S, upload ids
+
+	UploadID       = "upload"          // S
+	UploadChecksum = "upload_checksum" // S
+	UploadVersion  = "upload_version"  // S
+	UploadSum      = "upload_sum"      // S
+	UploadLost     = "upload_lost"     // L of S
+)
+
+// Attributes of a part, beside LeaseOwner, LeasedUntil, Fence and ExpiresAt.
+const (
+	PartETag     = "e" // S; there is one: the part is done
+	PartChecksum = "c" // S
+	PartCRC64    = "s" // S
 )

@@ -1,0 +1,444 @@
+package transfer_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"bucket-replicator/shared/decide"
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/replicate"
+	"bucket-replicator/shared/storetest"
+	"bucket-replicator/shared/transfer"
+)
+
+func TestALargeObjectIsCopiedByParts(t *testing.T) {
+	for name, traits := range map[string]storetest.Traits{
+		"unversioned": {}, "versioned": {Versioned: true}, "tags that are no MD5": {FreshETags: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, traits)
+			c := body("1", 10)
+			c.Metadata, c.Tags = map[string]string{"author": "nobody"}, map[string]string{"team": "storage"}
+			w.put(c)
+			w.settle()
+			w.inStep()
+			got, _ := w.objects.Get(dest)
+			if !maps.Equal(got.Metadata, c.Metadata) || !maps.Equal(got.Tags, c.Tags) || got.ContentType != c.ContentType {
+				t.Errorf("the replica is %+v", got)
+			}
+			if w.copied() != 10 {
+				t.Errorf("%d parts were copied", w.copied())
+			}
+			p := w.ledger.Item(dest)
+			if want, _ := w.objects.Get(source); p.Source.VersionID != want.State.VersionID || p.Source.RequestID == "" || p.Origin.Ref != source {
+				t.Errorf("recorded %+v", p)
+			}
+			// A second event of the same change is a duplicate.
+			w.objects.ResetCounts()
+			found, _ := w.objects.Get(source)
+			o := w.look(object.Change{Ref: source, Kind: object.Created, ETag: found.State.ETag, Time: p.Source.LastModified, RequestID: p.Source.RequestID})
+			if o.Result != replicate.Skipped || o.Reason != decide.InSync || len(w.objects.Counts()) > 0 {
+				t.Errorf("%+v, %v", o, w.objects.Counts())
+			}
+		})
+	}
+}
+
+// look is the event function at one change, and its outcome.
+func (w *world) look(c object.Change) replicate.Outcome {
+	w.t.Helper()
+	outcomes, err := w.replicator().Replicate(context.Background(), []replicate.Work{{Change: c, Message: "event", Delivery: 1}})
+	if err != nil || len(outcomes[0]) != 1 {
+		w.t.Fatalf("%+v, %v", outcomes, err)
+	}
+	return outcomes[0][0]
+}
+
+// Requests are the bill.
+func TestWhatATransferCosts(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.workers = 1
+	w.put(body("1", 10))
+	w.settle()
+	w.inStep()
+	want := map[string]int{
+		"objects.head":  5, // two before it begins, two before it is completed, and the source once more after
+		"objects.begin": 1, "objects.part": 10, "objects.complete": 1,
+	}
+	if got := w.objects.Counts(); !maps.Equal(got, want) {
+		t.Errorf("objects: %v, want %v", got, want)
+	}
+	want = map[string]int{
+		"transfers.read": 2, "transfers.put": 3, "transfers.parts": 2, "transfers.claim": 11, "transfers.finish": 10,
+		"transfers.touch": 2, "transfers.remove": 1,
+	}
+	if got := w.store.Counts(); !maps.Equal(got, want) {
+		t.Errorf("transfers: %v, want %v", got, want)
+	}
+	if got := w.ledger.Counts(); got["ledger.put"] != 1 {
+		t.Errorf("ledger: %v", got)
+	}
+}
+
+func TestASmallObjectIsNone(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(storetest.Text("small"))
+	if w.inStep(); len(w.store.Counts()) > 0 {
+		t.Errorf("%v", w.store.Counts())
+	}
+}
+
+func TestManyWorkersShareTheParts(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.workers = 8
+	w.put(body("1", 40))
+	first := w.tickets.take()
+	if len(first) != 1 {
+		t.Fatalf("%d were invited first", len(first))
+	}
+	w.together(first)
+	w.inStep()
+	if w.copied() != 40 || w.objects.Counts()["objects.complete"] != 1 {
+		t.Errorf("%v", w.objects.Counts())
+	}
+}
+
+// together works on messages and all that they lead to at the same time.
+func (w *world) together(messages []message) {
+	var group sync.WaitGroup
+	for len(messages) > 0 {
+		for _, m := range messages {
+			group.Go(func() { w.work(m) })
+		}
+		done := make(chan struct{})
+		go func() { group.Wait(); close(done) }()
+		select {
+		case <-done:
+		case <-time.After(5 * time.Millisecond):
+		}
+		messages = w.tickets.take()
+	}
+	group.Wait()
+	if more := w.tickets.take(); len(more) > 0 {
+		w.together(more)
+	}
+}
+
+func TestASecondEventOfTheSameContentBeginsNothing(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 10))
+	found, _ := w.objects.Get(source)
+	o := w.look(object.Change{Ref: source, Kind: object.Created, ETag: found.State.ETag, Size: found.State.Size, Time: w.now()})
+	if o.Result != replicate.Skipped || o.Reason != decide.Transferring {
+		t.Errorf("%+v", o)
+	}
+	if n := len(w.tickets.messages); n != 1 {
+		t.Errorf("%d tickets", n)
+	}
+	w.settle()
+	w.inStep()
+	if w.copied() != 10 {
+		t.Errorf("%d parts were copied", w.copied())
+	}
+}
+
+// at has what happens before the nth call of an operation.
+func (w *world) at(op string, nth int, happens func()) {
+	calls := 0
+	w.fated(func(c storetest.Call) (storetest.Fault, error) {
+		if c.Op == op {
+			if calls++; calls == nth {
+				w.fated(nil)
+				happens()
+			}
+		}
+		return storetest.None, nil
+	})
+}
+
+func TestWhatMovesOnMidWay(t *testing.T) {
+	r := mirror("a", "b")
+	r.ReplicateDeletes = true
+	for name, c := range map[string]struct {
+		happens func(w *world)
+		check   func(w *world)
+		late    string // before this call it comes too late
+	}{
+		"the source is overwritten by a large one": {
+			func(w *world) { w.objects.Put(source, body("2", 12)) }, (*world).inStep, "",
+		},
+		"the source is overwritten by a small one": {
+			func(w *world) { w.objects.Put(source, storetest.Text("small")) }, (*world).inStep, "",
+		},
+		"the source is written again with other metadata": {
+			func(w *world) {
+				c := body("1", 10)
+				c.Metadata = map[string]string{"second": "time"}
+				w.objects.Put(source, c)
+			},
+			func(w *world) {
+				w.inStep()
+				if got, _ := w.objects.Get(dest); got.Metadata["second"] != "time" {
+					w.t.Errorf("metadata %v", got.Metadata)
+				}
+			},
+			"",
+		},
+		"the source is deleted": {
+			func(w *world) { w.objects.Remove(source, object.ByRequest) },
+			func(w *world) {
+				if got, ok := w.objects.Get(dest); ok {
+					w.t.Errorf("the destination holds %q", got.Body)
+				}
+				w.clean()
+			},
+			"",
+		},
+		"the destination is written by somebody": {
+			func(w *world) { w.objects.Put(dest, storetest.Text("somebody's")) },
+			func(w *world) {
+				if got, _ := w.objects.Get(dest); string(got.Body) != "somebody's" {
+					w.t.Errorf("the destination holds %q", got.Body)
+				}
+				w.clean()
+			},
+			"",
+		},
+		"the rule goes": {
+			func(w *world) { w.deploy() },
+			func(w *world) {
+				if _, ok := w.objects.Get(dest); ok {
+					w.t.Error("it was copied all the same")
+				}
+				w.clean()
+			},
+			"objects.complete",
+		},
+		"the upload is aborted by a lifecycle rule": {
+			func(w *world) {
+				for _, u := range w.objects.LeftUploads() {
+					_ = w.objects.Abort(context.Background(), object.Upload{To: dest, ID: u.ID})
+				}
+			},
+			(*world).inStep, "",
+		},
+	} {
+		for _, when := range []struct {
+			op  string
+			nth int
+		}{{"objects.begin", 1}, {"objects.part", 1}, {"objects.part", 5}, {"objects.part", 10}, {"objects.complete", 1}} {
+			if c.late == when.op {
+				continue
+			}
+			t.Run(name+", before "+when.op, func(t *testing.T) {
+				w := newWorld(t, storetest.Traits{}, r)
+				w.put(body("1", 10))
+				w.at(when.op, when.nth, func() { c.happens(w) })
+				w.settle()
+				c.check(w)
+			})
+		}
+	}
+}
+
+func TestNewerContentTakesThePlaceOfWhatIsUnderWay(t *testing.T) {
+	for name, happens := range map[string]func(*world){
+		"while nobody works": func(w *world) {
+			w.fated(func(c storetest.Call) (storetest.Fault, error) {
+				if c.Op == "objects.part" && w.copied() > 3 {
+					return storetest.FailBefore, errInjected
+				}
+				return storetest.None, nil
+			})
+			w.turn()
+			w.fated(nil)
+			w.tickets.take() // lost
+			w.put(body("2", 12))
+		},
+		"while a part is copied": func(w *world) {
+			w.at("objects.part", 5, func() { w.put(body("2", 12)) })
+			w.turn()
+		},
+		"while another worker begins the upload": func(w *world) {
+			w.at("objects.begin", 1, func() { w.put(body("2", 12)) })
+			w.turn()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, storetest.Traits{})
+			w.put(body("1", 10))
+			happens(w)
+			if left := w.store.Left(); len(left) != 1 || left[0].Size != 117 {
+				t.Fatalf("under way: %+v", left)
+			}
+			w.settle()
+			w.inStep()
+		})
+	}
+}
+
+// TestAChangeDuringTheCompletionIsNotMissed has its event lost, too.
+func TestAChangeDuringTheCompletionIsNotMissed(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 10))
+	w.at("objects.complete", 1, func() {
+		w.objects.Put(source, storetest.Text("newer"))
+		w.changes = nil
+	})
+	w.settle()
+	w.inStep()
+}
+
+func TestNobodyElsesUploadIsAborted(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	theirs := w.objects.StartUpload(dest)
+	w.put(body("1", 10))
+	// Two workers die after they began an upload.
+	for range 2 {
+		w.fated(func(c storetest.Call) (storetest.Fault, error) {
+			if c.Op == "objects.begin" {
+				w.fated(func(storetest.Call) (storetest.Fault, error) { return storetest.FailBefore, errInjected })
+				return storetest.ApplyThenFail, errInjected
+			}
+			return storetest.None, nil
+		})
+		w.turn()
+		w.fated(nil)
+		w.pass(10 * time.Second)
+	}
+	second := w.objects.StartUpload(dest)
+	w.settle()
+	var left []string
+	for _, u := range w.objects.LeftUploads() {
+		left = append(left, u.ID)
+	}
+	if !slices.Equal(left, []string{theirs, second}) {
+		t.Errorf("left %v, want %v", left, []string{theirs, second})
+	}
+	if got, ok := w.objects.Get(dest); !ok || len(got.Body) == 0 {
+		t.Error("it was not copied")
+	}
+}
+
+func TestWhatCannotBeCopiedIsAFailureOnce(t *testing.T) {
+	denied := &object.Error{Class: object.Permanent, Code: "AccessDenied", Err: errors.New("no")}
+	for _, op := range []string{"objects.begin", "objects.part", "objects.complete"} {
+		t.Run(op, func(t *testing.T) {
+			w := newWorld(t, storetest.Traits{})
+			w.put(body("1", 10))
+			w.fated(func(c storetest.Call) (storetest.Fault, error) {
+				if c.Op == op {
+					return storetest.FailBefore, denied
+				}
+				return storetest.None, nil
+			})
+			w.settle()
+			failures := w.ledger.AllFailures()
+			if len(failures) != 1 || failures[0].Code != "AccessDenied" || failures[0].Attempts != 1 || failures[0].Advice == "" || failures[0].RetryAt.IsZero() {
+				t.Errorf("failures %+v", failures)
+			}
+			w.clean()
+			// It is tried again, and is well then.
+			w.fated(nil)
+			w.replicate(object.Change{Ref: source, Kind: object.Due, Time: w.now()}, 1)
+			w.settle()
+			w.inStep()
+			if left := w.ledger.AllFailures(); len(left) > 0 {
+				t.Errorf("failures %+v", left)
+			}
+		})
+	}
+}
+
+func TestStormsPass(t *testing.T) {
+	slow := &object.Error{Class: object.Retryable, Code: "SlowDown", Err: errors.New("slow down")}
+	w := newWorld(t, storetest.Traits{})
+	calls := 0
+	w.fated(func(c storetest.Call) (storetest.Fault, error) {
+		if calls++; c.Op == "objects.part" && calls%3 > 0 {
+			return storetest.FailBefore, slow
+		}
+		return storetest.None, nil
+	})
+	w.put(body("1", 10))
+	w.settle()
+	w.inStep()
+}
+
+func TestWhatDoesNotComeOnIsGivenUp(t *testing.T) {
+	slow := &object.Error{Class: object.Retryable, Code: "SlowDown", Err: errors.New("slow down")}
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 10))
+	w.fated(func(c storetest.Call) (storetest.Fault, error) {
+		if c.Op == "objects.part" {
+			return storetest.FailBefore, slow
+		}
+		return storetest.None, nil
+	})
+	w.settle()
+	failures := w.ledger.AllFailures()
+	if len(failures) != 1 || failures[0].Code != "TransferStuck" || failures[0].RetryAt.IsZero() {
+		t.Errorf("failures %+v", failures)
+	}
+	w.clean()
+}
+
+func TestAPauseHoldsATransfer(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 10))
+	if err := w.ledger.SetPaused(context.Background(), "a-b", true); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		w.turn()
+		w.pass(time.Minute)
+		w.tick()
+	}
+	if n := w.objects.Counts()["objects.begin"] + w.copied(); n > 0 {
+		t.Errorf("%d requests while it is paused", n)
+	}
+	if err := w.ledger.SetPaused(context.Background(), "a-b", false); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.inStep()
+}
+
+// In a pair, the replica of a transfer is no news for the way back.
+func TestAReplicaOfPartsIsAnEcho(t *testing.T) {
+	w := newWorld(t, storetest.Traits{}, mirror("a", "b"), mirror("b", "a"))
+	w.put(body("1", 10))
+	w.settle()
+	w.inStep()
+	if versions := w.objects.Versions(source); len(versions) != 1 || w.objects.Counts()["objects.complete"] != 1 {
+		t.Errorf("%v", w.objects.Counts())
+	}
+}
+
+func TestATicketSaysWhatIsWrongWithIt(t *testing.T) {
+	good := transfer.Ticket{To: object.Ref{Bucket: object.Bucket{Backend: "aws", Name: "b"}, Key: "k \xff"}, ID: "t1", Hop: 3}
+	if got, err := transfer.Decode(good.Body()); err != nil || got != good {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, bad := range []string{"", "null", "[]", "{}", `{"backend":1}`, "\xff", `{"backend":"b","bucket":"c","key":"aw==","transfer":"t","hop":-1}`, `{"backend":"b","bucket":"c","key":"?","transfer":"t"}`} {
+		if got, err := transfer.Decode(bad); err == nil {
+			t.Errorf("%q: %+v", bad, got)
+		}
+	}
+}
+
+func FuzzATicket(f *testing.F) {
+	f.Add("aws", "b", "k", "t")
+	f.Fuzz(func(t *testing.T, backend, bucket, key, id string) {
+		want := transfer.Ticket{To: object.Ref{Bucket: object.Bucket{Backend: backend, Name: bucket}, Key: key}, ID: id}
+		got, err := transfer.Decode(want.Body())
+		if err == nil && got.To.Key != key {
+			t.Errorf("%+v became %+v", want, got)
+		}
+	})
+}
