@@ -70,9 +70,9 @@ func chunks(list []string, characters int) [][]string {
 
 // objectAccess is what the event function and the workers of a run do with
 // buckets and, through S3, with keys.
-func objectAccess(stack awscdk.Stack, settings Settings, t topology) []awsiam.PolicyStatement {
+func objectAccess(stack awscdk.Stack, settings Settings, t topology, does func(string, []bucket) access) []awsiam.PolicyStatement {
 	return slices.Concat(
-		copying(*stack.Partition(), t.Buckets).statements(),
+		does(*stack.Partition(), t.Buckets).statements(),
 		identities(t).statements(),
 		keyAccess(stack, slices.Concat(t.Keys, settings.KMSKeys)),
 	)

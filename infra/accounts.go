@@ -71,11 +71,11 @@ func askOtherAccounts(stack awscdk.Stack, id string, settings Settings, t topolo
 				trust["Condition"] = document{"StringEquals": document{"sts:ExternalId": b.ExternalID}}
 			}
 			say("Trust", "the trust policy of "+b.RoleARN, policyOf(trust))
-			say("Permissions", "the permissions policy of "+b.RoleARN, policyOf(allowing(copying(partition, b.Buckets), nil)...))
+			say("Permissions", "the permissions policy of "+b.RoleARN, policyOf(allowing(reaching(partition, b.Buckets), nil)...))
 		} else {
 			for _, one := range b.Buckets {
 				say(one.Name, "the policy of bucket "+one.Name+", or statements to add to it",
-					policyOf(allowing(copying(partition, []bucket{one}), document{"AWS": roles})...))
+					policyOf(allowing(reaching(partition, []bucket{one}), document{"AWS": roles})...))
 			}
 		}
 		var sources []string
@@ -98,6 +98,13 @@ func askOtherAccounts(stack awscdk.Stack, id string, settings Settings, t topolo
 			})
 		}
 	}
+}
+
+// reaching is what all functions do with buckets.
+func reaching(partition string, buckets []bucket) access {
+	a := copying(partition, buckets)
+	a.uploading(partition, buckets)
+	return a
 }
 
 // allowing writes out what is allowed, and to whom where it is the policy of a

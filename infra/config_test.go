@@ -69,7 +69,7 @@ func TestNothingIsSynthesisedWithoutTheFunctions(t *testing.T) {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
-		"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "admin/bootstrap", "provision/bootstrap",
+		"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "transfer/bootstrap", "admin/bootstrap", "provision/bootstrap",
 		"admin/assets/htmx.min.js", "admin/assets/idiomorph-ext.min.js", "make build",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -15,10 +15,11 @@ import (
 
 // shown is what the dashboard is about.
 type shown struct {
-	Events, Shards                 workQueue
+	Events, Shards, Transfers      workQueue
 	Sources                        sourceEvents
 	Tables                         tables
 	Replicate, Reconcile, Schedule awslambda.Function
+	Transfer                       awslambda.Function
 	Admin                          admin
 }
 
@@ -52,6 +53,7 @@ func newDashboard(scope constructs.Construct, id string, settings Settings, of s
 				graph("Dead letters and undelivered events",
 					of.Events.DeadLetters.MetricApproximateNumberOfMessagesVisible(every(1, "Maximum")),
 					of.Shards.DeadLetters.MetricApproximateNumberOfMessagesVisible(every(1, "Maximum")),
+					of.Transfers.DeadLetters.MetricApproximateNumberOfMessagesVisible(every(1, "Maximum")),
 					of.Sources.Undelivered.MetricApproximateNumberOfMessagesVisible(every(1, "Maximum"))),
 				graph("Put back, dropped, undecodable",
 					total(telemetry.MessagesDeferred), total(telemetry.EventsDropped), total(telemetry.MessagesUndecodable)),
@@ -75,6 +77,13 @@ func newDashboard(scope constructs.Construct, id string, settings Settings, of s
 				graph("API: milliseconds", of.Admin.API.MetricLatency(every(5, "p50")), of.Admin.API.MetricLatency(every(5, "p99"))),
 			},
 			{
+				graph("Large objects: tickets waiting and in flight", depth(of.Transfers)...),
+				graph("Large objects: workers at a time", of.Transfer.Metric(jsii.String("ConcurrentExecutions"), every(1, "Maximum"))),
+				graph("Large objects: given up, revived", total(telemetry.TransfersAbandoned), total(telemetry.TransfersRevived)),
+				graph("Transfer function: errors and throttles",
+					of.Transfer.MetricErrors(every(5, "Sum")), of.Transfer.MetricThrottles(every(5, "Sum"))),
+			},
+			{
 				// In the order of what they cost: https://aws.amazon.com/s3/pricing/
 				graph("Paid for: COPY requests", total(telemetry.ObjectsCopied)),
 				graph("Paid for: DynamoDB units",
@@ -84,10 +93,12 @@ func newDashboard(scope constructs.Construct, id string, settings Settings, of s
 					of.Tables.Runs.MetricConsumedReadCapacityUnits(every(5, "Sum"))),
 				graph("Paid for: messages",
 					of.Events.Queue.MetricNumberOfMessagesSent(every(5, "Sum")),
-					of.Shards.Queue.MetricNumberOfMessagesSent(every(5, "Sum"))),
+					of.Shards.Queue.MetricNumberOfMessagesSent(every(5, "Sum")),
+					of.Transfers.Queue.MetricNumberOfMessagesSent(every(5, "Sum"))),
 				graph("Paid for: function calls and milliseconds",
 					of.Replicate.MetricInvocations(every(5, "Sum")), of.Replicate.MetricDuration(every(5, "Sum")),
-					of.Reconcile.MetricInvocations(every(5, "Sum")), of.Reconcile.MetricDuration(every(5, "Sum"))),
+					of.Reconcile.MetricInvocations(every(5, "Sum")), of.Reconcile.MetricDuration(every(5, "Sum")),
+					of.Transfer.MetricInvocations(every(5, "Sum")), of.Transfer.MetricDuration(every(5, "Sum"))),
 			},
 		},
 	})

@@ -19,6 +19,7 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	tables := newTables(stack, "Tables", settings.Local)
 	events := newWorkQueue(stack, "Queues", "Events", settings, replicateTimeout)
 	shards := newWorkQueue(stack, "ShardQueues", "Shards", settings, reconcileTimeout)
+	large := transfers{tables, newWorkQueue(stack, "TransferQueues", "Transfers", settings, transferTimeout)}
 
 	var rules []busRule
 	for _, p := range patternsFor(t.sources(t.Home)) {
@@ -32,6 +33,8 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	allowRules(events.Queue, sources.RuleARNs)
 
 	replicate := newReplicate(stack, "Replicate", settings, t, tables, events)
+	large.handOver(replicate, settings)
+	transfer := newTransfer(stack, "Transfer", settings, t, large, events)
 	// After the rules and the event function: from the moment the rules are
 	// in the table and EventBridge is on, objects are replicated.
 	provision, err := newProvision(stack, "Provision", settings, config, t, tables, buckets, events.construct, sources.construct, replicate)
@@ -43,19 +46,25 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	// due at the next tick, whenever that is.
 	tick := config.Storage.Replication.TickInterval
 	reconcile := newReconcile(stack, "Reconcile", settings, t, tables, shards, events)
+	large.handOver(reconcile, settings)
 	schedule := newSchedule(stack, "Schedule", settings, tick, tables, shards, events)
+	large.revive(schedule, settings)
 	admin := newAdmin(stack, "Admin", settings, newTopology(allOn(config.Storage), t.Home), tables, shards, events)
 
-	askOtherAccounts(stack, "OtherAccounts", settings, t, replicate, reconcile, admin.Function)
+	large.show(admin.Function)
+
+	askOtherAccounts(stack, "OtherAccounts", settings, t, replicate, reconcile, transfer, admin.Function)
 
 	alarms := newAlarms(stack, "Alarms", settings)
 	alarms.deadLetters("EventsDeadLetters", events.DeadLetters, "Messages that cannot be decoded or crash the event function. Look at them, then `make redrive`.")
 	alarms.deadLetters("UndeliveredEvents", sources.Undelivered, "Events that EventBridge could not deliver to the queue. Look at the ERROR_CODE attribute, then `make redrive`.")
 	alarms.deadLetters("ShardsDeadLetters", shards.DeadLetters, "Tickets that cannot be decoded, or that the reconcile function failed or crashed on again and again. Its log says why. The schedule sends new ones while a run is active; `make redrive` empties the queue.")
+	alarms.deadLetters("TransfersDeadLetters", large.queue.DeadLetters, "Tickets that cannot be decoded or crash the transfer function. Its log says why. The schedule sends new ones while a transfer is under way; `make redrive` empties the queue.")
 	alarms.oldestMessage("EventsOldestMessage", events.Queue, t.Rules)
 	// How long tickets wait is nobody's alarm: those of a large run wait for hours.
 	alarms.functionErrors("ReplicateErrors", replicate)
 	alarms.functionErrors("ReconcileErrors", reconcile)
+	alarms.functionErrors("TransferErrors", transfer)
 	alarms.functionErrors("ScheduleErrors", schedule)
 	alarms.functionErrors("AdminErrors", admin.Function)
 	alarms.functionErrors("ProvisionErrors", provision)
@@ -68,20 +77,24 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 		alarms.latency("Latency-"+r.Name, r)
 	}
 	dashboard := newDashboard(stack, "Dashboard", settings, shown{
-		Events: events, Shards: shards, Sources: sources, Tables: tables,
-		Replicate: replicate, Reconcile: reconcile, Schedule: schedule, Admin: admin,
+		Events: events, Shards: shards, Transfers: large.queue, Sources: sources, Tables: tables,
+		Replicate: replicate, Reconcile: reconcile, Transfer: transfer, Schedule: schedule, Admin: admin,
 	})
 
 	output(stack, "RulesTable", tables.Rules.TableName())
 	output(stack, "ProvenanceTable", tables.Provenance.TableName())
 	output(stack, "RunsTable", tables.Runs.TableName())
+	output(stack, "TransfersTable", tables.Transfers.TableName())
 	output(stack, "EventsQueueUrl", events.Queue.QueueUrl())
 	output(stack, "EventsDeadLettersUrl", events.DeadLetters.QueueUrl())
 	output(stack, "UndeliveredEventsUrl", sources.Undelivered.QueueUrl())
 	output(stack, "ShardsQueueUrl", shards.Queue.QueueUrl())
 	output(stack, "ShardsDeadLettersUrl", shards.DeadLetters.QueueUrl())
+	output(stack, "TransfersQueueUrl", large.queue.Queue.QueueUrl())
+	output(stack, "TransfersDeadLettersUrl", large.queue.DeadLetters.QueueUrl())
 	outputFunction(stack, "Replicate", replicate)
 	outputFunction(stack, "Reconcile", reconcile)
+	outputFunction(stack, "Transfer", transfer)
 	outputFunction(stack, "Schedule", schedule)
 	outputFunction(stack, "Admin", admin.Function)
 	outputFunction(stack, "Provision", provision)

@@ -71,7 +71,7 @@ func newApp(outdir string) awscdk.App {
 func newStacks(app constructs.Construct, settings Settings, config rule.Config) error {
 	var errs []error
 	for _, built := range []string{
-		"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "provision/bootstrap",
+		"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "transfer/bootstrap", "provision/bootstrap",
 		"admin/bootstrap", "admin/assets/htmx.min.js", "admin/assets/idiomorph-ext.min.js",
 	} {
 		if _, err := os.Stat(settings.code(built)); err != nil {

@@ -144,7 +144,7 @@ var scratch = func() func(t *testing.T) string {
 			}
 			for _, arch := range []string{"arm64", "amd64"} {
 				for _, built := range []string{
-					"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "provision/bootstrap",
+					"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "transfer/bootstrap", "provision/bootstrap",
 					"admin/bootstrap", "admin/assets/htmx.min.js", "admin/assets/idiomorph-ext.min.js",
 				} {
 					path := filepath.Join(dir, "dist", arch, built)

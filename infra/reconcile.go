@@ -37,7 +37,7 @@ func newReconcile(scope constructs.Construct, id string, settings Settings, t to
 			variables.SweepConcurrency:  jsii.String(fmt.Sprint(settings.SweepConcurrency)),
 			variables.VisibilityTimeout: jsii.String(fmt.Sprint(events.Visibility)),
 		},
-		Policy: objectAccess(awscdk.Stack_Of(scope), settings, t),
+		Policy: objectAccess(awscdk.Stack_Of(scope), settings, t, copying),
 	})
 	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan")
 	allowTable(function, tables.Provenance, "BatchGetItem", "PutItem", "DeleteItem")

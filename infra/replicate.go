@@ -32,7 +32,7 @@ func newReplicate(scope constructs.Construct, id string, settings Settings, t to
 			variables.MaxReceives:       jsii.String(fmt.Sprint(maxReceives)),
 			variables.VisibilityTimeout: jsii.String(fmt.Sprint(events.Visibility)),
 		},
-		Policy: objectAccess(awscdk.Stack_Of(scope), settings, t),
+		Policy: objectAccess(awscdk.Stack_Of(scope), settings, t, copying),
 	})
 	allowTable(function, tables.Rules, "BatchGetItem", "GetItem", "Scan")
 	allowTable(function, tables.Provenance, "BatchGetItem", "PutItem", "DeleteItem")

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bucket-replicator/shared/config"
+	"bucket-replicator/shared/parts"
 )
 
 // Settings are what a deployment chooses beside its configuration file. Each
@@ -49,6 +50,14 @@ type Settings struct {
 	// reconciles run at a time, 2 to 1,000, over all rules, and with it the
 	// load that they put on the buckets beside the events'. Default 50.
 	SweepConcurrency int
+	// TransferConcurrency (`transfer-concurrency`) bounds how many workers copy
+	// parts of large objects at a time, 2 to 1,000, and how many of them are
+	// invited to one object. Default 50.
+	TransferConcurrency int
+	// TransferThreshold (`transfer-threshold`) is the size in bytes from which an
+	// object is copied by parts, 5 MiB to 5 GiB. Default 512 MiB: see
+	// decisions/10-large-objects-by-parts.md.
+	TransferThreshold int
 	// APILogRole (`api-log-role`) lets the stack set the role with which API
 	// Gateway writes logs: a setting that an account has once per region, and
 	// that access logs need. Choose false where somebody else has set it.
@@ -97,6 +106,13 @@ func readSettings(context, env func(string) string) (Settings, error) {
 		}
 		return n
 	}
+	bytes := func(name string, fallback, least, most int) int {
+		n, err := strconv.Atoi(value(name, fmt.Sprint(fallback)))
+		if err != nil || n < least || n > most {
+			errs = append(errs, fmt.Errorf("%s: %q is not a number of bytes from %d to %d", name, value(name, ""), least, most))
+		}
+		return n
+	}
 	s := Settings{
 		ConfigFile:       value("config", "replication.yaml"),
 		Local:            boolean("local", "false"),
@@ -106,9 +122,12 @@ func readSettings(context, env func(string) string) (Settings, error) {
 		AlarmEmail:       value("alarm-email", ""),
 		MaxConcurrency:   concurrency("max-concurrency"),
 		SweepConcurrency: concurrency("sweep-concurrency"),
-		APILogRole:       boolean("api-log-role", "true"),
-		LogLevel:         value("log-level", "info"),
-		Dist:             value("dist", "../dist"),
+
+		TransferConcurrency: concurrency("transfer-concurrency"),
+		TransferThreshold:   bytes("transfer-threshold", 512<<20, parts.MinSize, parts.MaxSize),
+		APILogRole:          boolean("api-log-role", "true"),
+		LogLevel:            value("log-level", "info"),
+		Dist:                value("dist", "../dist"),
 	}
 	if !stackNameSyntax.MatchString(s.StackName) {
 		errs = append(errs, fmt.Errorf("stack: %q is not a stack name of up to 40 letters, digits and hyphens", s.StackName))

@@ -22,7 +22,7 @@ func TestSettingsComeFromContextThenEnvironmentThenDefault(t *testing.T) {
 	}
 	want := Settings{
 		ConfigFile: "/etc/mine.yaml", Local: true, StackName: "bucket-replicator",
-		Region: "eu-west-1", Account: account, MaxConcurrency: 7, SweepConcurrency: 9, APILogRole: true, LogLevel: "info", Dist: "../dist",
+		Region: "eu-west-1", Account: account, MaxConcurrency: 7, SweepConcurrency: 9, TransferConcurrency: 50, TransferThreshold: 512 << 20, APILogRole: true, LogLevel: "info", Dist: "../dist",
 		KMSKeys: []string{"arn:aws:kms:eu-west-1:111122223333:key/a", "arn:aws:kms:eu-west-1:111122223333:key/mrk-b"},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -32,13 +32,13 @@ func TestSettingsComeFromContextThenEnvironmentThenDefault(t *testing.T) {
 
 func TestEveryWrongSettingIsNamedAtOnce(t *testing.T) {
 	_, err := readSettings(lookup(map[string]string{
-		"local": "perhaps", "stack": "no spaces", "log-level": "loud", "max-concurrency": "1", "sweep-concurrency": "1001", "api-log-role": "mine", "kms-keys": "alias/mine",
+		"local": "perhaps", "stack": "no spaces", "log-level": "loud", "max-concurrency": "1", "sweep-concurrency": "1001", "transfer-concurrency": "0", "transfer-threshold": "1MB", "api-log-role": "mine", "kms-keys": "alias/mine",
 	}), lookup(nil))
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
-		`local: "perhaps"`, `stack: "no spaces"`, `log-level: "loud"`, `max-concurrency: "1"`, `sweep-concurrency: "1001"`, `api-log-role: "mine"`, `kms-keys: "alias/mine"`, "region: ",
+		`local: "perhaps"`, `stack: "no spaces"`, `log-level: "loud"`, `max-concurrency: "1"`, `sweep-concurrency: "1001"`, `transfer-concurrency: "0"`, `transfer-threshold: "1MB"`, `api-log-role: "mine"`, `kms-keys: "alias/mine"`, "region: ",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not name %s", err, want)

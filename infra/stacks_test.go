@@ -96,7 +96,8 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 		stack := d.home(t)
 		eventsID, queue := stack.the(t, "AWS::SQS::Queue", "QueuesEvents")
 		shardsID, _ := stack.the(t, "AWS::SQS::Queue", "ShardQueuesShards")
-		events, shards := "https://sqs.example/"+eventsID, "https://sqs.example/"+shardsID
+		transfersID, _ := stack.the(t, "AWS::SQS::Queue", "TransferQueuesTransfers")
+		events, shards, transfers := "https://sqs.example/"+eventsID, "https://sqs.example/"+shardsID, "https://sqs.example/"+transfersID
 
 		environment, err := config.ReadReplicate(stack.environment(t, "Replicate"))
 		if err != nil {
@@ -114,8 +115,27 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", d.name, err)
 		}
-		if environment.EventsQueueURL != events || schedule.EventsQueueURL != events {
-			t.Errorf("%s: events go to %s and %s, want %s", d.name, environment.EventsQueueURL, schedule.EventsQueueURL, events)
+		transfer, err := config.ReadTransfer(stack.environment(t, "Transfer"))
+		if err != nil {
+			t.Fatalf("%s: %v", d.name, err)
+		}
+		for _, url := range []string{environment.EventsQueueURL, schedule.EventsQueueURL, transfer.EventsQueueURL} {
+			if url != events {
+				t.Errorf("%s: events go to %s, want %s", d.name, url, events)
+			}
+		}
+		for _, url := range []string{environment.Transfers.QueueURL, reconcile.Transfers.QueueURL, transfer.TransfersQueueURL, schedule.TransfersQueueURL} {
+			if url != transfers {
+				t.Errorf("%s: large objects go to %s, want %s", d.name, url, transfers)
+			}
+		}
+		_, workers := stack.the(t, "AWS::Lambda::EventSourceMapping", "Transfer")
+		if want := at(workers.Properties, "ScalingConfig", "MaximumConcurrency"); float64(transfer.Workers) != want || schedule.Workers != transfer.Workers {
+			t.Errorf("%s: %d and %d workers are invited, there may be %v", d.name, transfer.Workers, schedule.Workers, want)
+		}
+		if transfer.VisibilityTimeout != environment.VisibilityTimeout || transfer.MaxReceives != environment.MaxReceives ||
+			reconcile.Transfers != environment.Transfers {
+			t.Errorf("%s: events and transfers go by other rules: %+v, %+v, %+v", d.name, environment, reconcile, transfer)
 		}
 		for _, url := range []string{reconcile.ShardsQueueURL, schedule.ShardsQueueURL, admin.ShardsQueueURL} {
 			if url != shards {
@@ -142,6 +162,8 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 			environment.RulesTable: "TablesRules", environment.ProvenanceTable: "TablesProvenance", environment.RunsTable: "TablesRuns",
 			reconcile.RulesTable: "TablesRules", reconcile.ProvenanceTable: "TablesProvenance", reconcile.RunsTable: "TablesRuns",
 			schedule.RulesTable: "TablesRules", schedule.RunsTable: "TablesRuns",
+			transfer.RulesTable: "TablesRules", transfer.ProvenanceTable: "TablesProvenance", transfer.RunsTable: "TablesRuns", transfer.TransfersTable: "TablesTransfers",
+			environment.Transfers.Table: "TablesTransfers", reconcile.Transfers.Table: "TablesTransfers", schedule.TransfersTable: "TablesTransfers", admin.TransfersTable: "TablesTransfers",
 			admin.RulesTable: "TablesRules", admin.ProvenanceTable: "TablesProvenance", admin.RunsTable: "TablesRuns",
 		} {
 			if id, _ := stack.the(t, "AWS::DynamoDB::Table", table); name != "${"+id+"}" {
@@ -240,6 +262,28 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		},
 		"sister-in": {"GetObject *", "ListBucket"}, // another account's, whose bucket policy lets us in
 	}
+	// A transfer reads the version that it began with, and clears up after itself.
+	wantTransfer := map[string][]string{}
+	for bucket, actions := range wantReplicate {
+		for _, action := range actions {
+			name, keys, _ := strings.Cut(action, " ")
+			switch name {
+			case "DeleteObject":
+				continue
+			case "PutObject":
+				wantTransfer[bucket] = append(wantTransfer[bucket], "AbortMultipartUpload "+keys, "ListBucketMultipartUploads")
+			case "GetObject":
+				if !slices.ContainsFunc(actions, func(a string) bool { return strings.HasPrefix(a, "PutObject ") }) {
+					wantTransfer[bucket] = append(wantTransfer[bucket], "GetObjectVersion "+keys)
+				}
+			case "GetObjectTagging":
+				wantTransfer[bucket] = append(wantTransfer[bucket], "GetObjectVersionTagging "+keys)
+			}
+			wantTransfer[bucket] = append(wantTransfer[bucket], action)
+		}
+		slices.Sort(wantTransfer[bucket])
+		wantTransfer[bucket] = slices.Compact(wantTransfer[bucket])
+	}
 	wantAdmin := map[string][]string{
 		"releases":       {"GetObject *", "ListBucket"},
 		"releases-dr":    {"GetObject *", "ListBucket"},
@@ -256,7 +300,7 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		wantProvision[source] = []string{"GetBucketNotification", "PutBucketNotification"}
 	}
 	for function, want := range map[string]map[string][]string{
-		"Replicate": wantReplicate, "Reconcile": wantReplicate, "Provision": wantProvision, "Schedule": nil, "Admin": wantAdmin,
+		"Replicate": wantReplicate, "Reconcile": wantReplicate, "Transfer": wantTransfer, "Provision": wantProvision, "Schedule": nil, "Admin": wantAdmin,
 	} {
 		got := onBuckets(stack.allowed(t, function))
 		for bucket := range maps.Keys(merged(got, want)) {
@@ -519,7 +563,7 @@ func TestOtherAccountsMaySendEventsOfS3Only(t *testing.T) {
 func TestOtherAccountsAreToldWhatToAllow(t *testing.T) {
 	stack := everything.home(t)
 	var roles []string
-	for _, function := range []string{"Replicate", "Reconcile", "Admin"} {
+	for _, function := range []string{"Replicate", "Reconcile", "Transfer", "Admin"} {
 		_, f := stack.the(t, "AWS::Lambda::Function", function)
 		roles = append(roles, text(f.Properties["Role"]))
 	}
@@ -548,8 +592,8 @@ func TestOtherAccountsAreToldWhatToAllow(t *testing.T) {
 		}
 	}
 	for bucket, want := range map[string][]string{
-		"partner-in":  {"GetObject *", "ListBucket"},
-		"partner-out": {"DeleteObject *", "GetObject *", "ListBucket", "PutObject *"},
+		"partner-in":  {"GetObject *", "GetObjectVersion *", "ListBucket"},
+		"partner-out": {"AbortMultipartUpload *", "DeleteObject *", "GetObject *", "ListBucket", "ListBucketMultipartUploads", "PutObject *"},
 	} {
 		if got := onBuckets(got)[bucket]; !slices.Equal(got, want) {
 			t.Errorf("the partner's role may on %s: %q, want %q", bucket, got, want)
@@ -576,7 +620,7 @@ func TestTablesAreTheLedgersAndAreProtected(t *testing.T) {
 	for _, d := range deployments {
 		stack := d.home(t)
 		for prefix, want := range map[string]schema.Table{
-			"TablesRules": schema.Rules, "TablesProvenance": schema.Provenance, "TablesRuns": schema.Runs,
+			"TablesRules": schema.Rules, "TablesProvenance": schema.Provenance, "TablesRuns": schema.Runs, "TablesTransfers": schema.Transfers,
 		} {
 			id, table := stack.the(t, "AWS::DynamoDB::Table", prefix)
 			p := table.Properties
@@ -636,7 +680,7 @@ func TestFunctionsRunOnARM64ExceptLocally(t *testing.T) {
 
 func TestLambdaStopsNobodyWhoPutsMessagesBack(t *testing.T) {
 	for function, want := range map[string]string{
-		"Replicate": "Allow", "Reconcile": "Allow", "Schedule": "Terminate", "Admin": "Terminate", "Provision": "Terminate",
+		"Replicate": "Allow", "Reconcile": "Allow", "Transfer": "Allow", "Schedule": "Terminate", "Admin": "Terminate", "Provision": "Terminate",
 	} {
 		_, f := everything.home(t).the(t, "AWS::Lambda::Function", function)
 		if got := f.Properties["RecursiveLoop"]; got != want {
@@ -649,7 +693,7 @@ func TestEveryDocumentedAlarmExistsAndTellsTheTopic(t *testing.T) {
 	each(t, func(t *testing.T, d *deployment, stack template) {
 		want := []string{"UndeliveredEvents"}
 		if stack.name == "bucket-replicator" {
-			want = append(want, "EventsDeadLetters", "EventsOldestMessage", "ShardsDeadLetters", "ObjectsFailed", "RunsFailed", "DeletesHeld", "DifferencesFound",
+			want = append(want, "EventsDeadLetters", "EventsOldestMessage", "ShardsDeadLetters", "TransfersDeadLetters", "TransferErrors", "ObjectsFailed", "RunsFailed", "DeletesHeld", "DifferencesFound",
 				"ReplicateErrors", "ReconcileErrors", "ScheduleErrors", "AdminErrors", "ProvisionErrors", "ScheduleSilent")
 		}
 		for _, name := range want {
@@ -758,8 +802,9 @@ func TestConfigurationIsDeployedAfterWhatItSwitchesOn(t *testing.T) {
 			"AWS::Events::Rule", "AWS::SQS::QueuePolicy", "AWS::Lambda::EventSourceMapping", "AWS::DynamoDB::Table", "AWS::S3::Bucket",
 		} {
 			for _, id := range stack.of(kind) {
-				// Runs begin at a tick, before or after.
-				runs := slices.ContainsFunc([]string{"Schedule", "Reconcile", "ShardQueues"}, func(prefix string) bool { return strings.HasPrefix(id, prefix) })
+				// Runs begin at a tick, before or after, and large objects wait in
+				// their queue.
+				runs := slices.ContainsFunc([]string{"Schedule", "Reconcile", "ShardQueues", "Transfer"}, func(prefix string) bool { return strings.HasPrefix(id, prefix) })
 				if !runs && !slices.Contains(deployed.DependsOn, id) {
 					t.Errorf("%s: the configuration does not wait for %s", d.name, id)
 				}
@@ -820,15 +865,18 @@ func TestEachTableIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 	read := []string{"BatchGetItem", "GetItem", "Scan"}
 	life := []string{"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"} // of a run
 	want := map[string]map[string][]string{
-		"Replicate": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": {"DeleteItem", "Query", "UpdateItem"}},
-		"Reconcile": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": life},
-		"Schedule":  {"Rules": {"GetItem", "Scan"}, "Runs": life, "Runs/index/" + schema.Retries.Name: {"Query"}},
-		"Admin":     {"Rules": {"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Scan", "UpdateItem"}, "Provenance": {"BatchGetItem"}, "Runs": {"BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"}, "Runs/index/" + schema.Newest.Name: {"Query"}},
+		"Replicate": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": {"DeleteItem", "Query", "UpdateItem"}, "Transfers": {"GetItem", "PutItem"}},
+		"Reconcile": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": life, "Transfers": {"GetItem", "PutItem"}},
+		"Transfer": {"Rules": read, "Provenance": {"BatchGetItem", "DeleteItem", "PutItem"}, "Runs": {"DeleteItem", "Query", "UpdateItem"},
+			"Transfers": {"DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"}},
+		"Schedule": {"Rules": {"GetItem", "Scan"}, "Runs": life, "Runs/index/" + schema.Retries.Name: {"Query"},
+			"Transfers": {"PutItem"}, "Transfers/index/" + schema.Silent.Name: {"Query"}},
+		"Admin":     {"Rules": {"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Scan", "UpdateItem"}, "Provenance": {"BatchGetItem"}, "Runs": {"BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"}, "Runs/index/" + schema.Newest.Name: {"Query"}, "Transfers": {"GetItem", "Query"}},
 		"Provision": {"Rules": {"DeleteItem", "GetItem", "PutItem", "Scan", "UpdateItem"}},
 	}
 	stack := everything.home(t)
 	tables := map[string]string{}
-	for _, name := range []string{"Rules", "Provenance", "Runs"} {
+	for _, name := range []string{"Rules", "Provenance", "Runs", "Transfers"} {
 		id, _ := stack.the(t, "AWS::DynamoDB::Table", "Tables"+name)
 		tables["${"+id+"}"] = name
 	}
@@ -858,8 +906,9 @@ func TestEachQueueIsSentToByExactlyWhoNeedsIt(t *testing.T) {
 	stack := everything.home(t)
 	events, _ := stack.the(t, "AWS::SQS::Queue", "QueuesEvents")
 	shards, _ := stack.the(t, "AWS::SQS::Queue", "ShardQueuesShards")
+	transfers, _ := stack.the(t, "AWS::SQS::Queue", "TransferQueuesTransfers")
 	for function, want := range map[string][]string{
-		"Replicate": {events}, "Reconcile": {shards}, "Schedule": {events, shards}, "Admin": {shards}, "Provision": {},
+		"Replicate": {events, transfers}, "Reconcile": {shards, transfers}, "Transfer": {events, transfers}, "Schedule": {events, shards, transfers}, "Admin": {shards}, "Provision": {},
 	} {
 		got := stack.allowed(t, function)["sqs:SendMessage"]
 		for i := range want {

@@ -16,8 +16,9 @@ import (
 type tables struct {
 	construct constructs.Construct
 	// Rules holds the rules and their pause state, Provenance one item per
-	// replica, Runs the runs, their shards and the failures.
-	Rules, Provenance, Runs awsdynamodb.Table
+	// replica, Runs the runs, their shards and the failures, Transfers the copies
+	// by parts that are under way.
+	Rules, Provenance, Runs, Transfers awsdynamodb.Table
 }
 
 func newTables(scope constructs.Construct, id string, local bool) tables {
@@ -25,6 +26,7 @@ func newTables(scope constructs.Construct, id string, local bool) tables {
 	this.Rules = newTable(this.construct, "Rules", schema.Rules, local)
 	this.Provenance = newTable(this.construct, "Provenance", schema.Provenance, local)
 	this.Runs = newTable(this.construct, "Runs", schema.Runs, local)
+	this.Transfers = newTable(this.construct, "Transfers", schema.Transfers, local)
 	return this
 }
 

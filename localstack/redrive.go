@@ -26,6 +26,7 @@ func redrive(ctx context.Context, cfg aws.Config, stack string, out io.Writer) e
 		{stack + "-events-dead-letters", stack + "-events"},
 		{stack + "-undelivered", stack + "-events"},
 		{stack + "-shards-dead-letters", stack + "-shards"},
+		{stack + "-transfers-dead-letters", stack + "-transfers"},
 	} {
 		to, err := queueURL(ctx, client, way.to)
 		if err != nil {

@@ -25,7 +25,7 @@ func TestRedriveSendsDeadLettersAgain(t *testing.T) {
 	})
 	client := sqs.NewFromConfig(c.AWS())
 	queues := map[string]string{}
-	for _, name := range []string{"s-events", "s-events-dead-letters", "s-undelivered", "s-shards", "s-shards-dead-letters"} {
+	for _, name := range []string{"s-events", "s-events-dead-letters", "s-undelivered", "s-shards", "s-shards-dead-letters", "s-transfers", "s-transfers-dead-letters"} {
 		made, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name})
 		if err != nil {
 			t.Fatal(err)
@@ -41,6 +41,7 @@ func TestRedriveSendsDeadLettersAgain(t *testing.T) {
 	want = append(want, "undelivered")
 	send(t, client, queues["s-undelivered"], "undelivered")
 	send(t, client, queues["s-shards-dead-letters"], "a ticket")
+	send(t, client, queues["s-transfers-dead-letters"], "another")
 
 	// Somebody's delivery got lost: the message is hidden, and comes back.
 	if _, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
@@ -73,7 +74,10 @@ func TestRedriveSendsDeadLettersAgain(t *testing.T) {
 	if got := receiveAll(t, client, queues["s-shards"]); !slices.Equal(got, []string{"a ticket"}) {
 		t.Errorf("the shards queue holds %q", got)
 	}
-	for _, name := range []string{"s-events-dead-letters", "s-undelivered", "s-shards-dead-letters"} {
+	if got := receiveAll(t, client, queues["s-transfers"]); !slices.Equal(got, []string{"another"}) {
+		t.Errorf("the transfers queue holds %q", got)
+	}
+	for _, name := range []string{"s-transfers-dead-letters", "s-events-dead-letters", "s-undelivered", "s-shards-dead-letters"} {
 		if left := receiveAll(t, client, queues[name]); len(left) > 0 {
 			t.Errorf("%s still holds %q", name, left)
 		}

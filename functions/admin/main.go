@@ -38,7 +38,7 @@ func main() {
 	}
 	var replicator *replicate.Replicator
 	items := ledger.New(aws, ledger.Tables{
-		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable,
+		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable, Transfers: env.TransfersTable,
 	})
 	objects := s3store.New(aws, s3store.Options{
 		Backends:      func() []rule.Backend { return replicator.Backends() },

@@ -5,7 +5,8 @@ package main
 
 import (
 	"context"
-	"math/rand/v2"
+	"crypto/rand"
+	mathrand "math/rand/v2"
 	"os"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/telemetry"
+	"bucket-replicator/shared/transfer"
 	"bucket-replicator/shared/verify"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -45,7 +47,7 @@ func main() {
 	}
 	var replicator *replicate.Replicator
 	items := ledger.New(aws, ledger.Tables{
-		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable,
+		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable, Transfers: env.Transfers.Table,
 	})
 	objects := s3store.New(aws, s3store.Options{
 		Backends:      func() []rule.Backend { return replicator.Backends() },
@@ -54,6 +56,9 @@ func main() {
 		RequesterPays: func(b object.Bucket) bool { return replicator.RequesterPays(b) },
 	})
 	replicator = replicate.New(objects, items, items, time.Now, env.VisibilityTimeout)
+	replicator.Transfers, replicator.ByParts = &transfer.Transfers{
+		Store: items, Queue: queue.New(aws, env.Transfers.QueueURL), Now: time.Now, NewID: rand.Text,
+	}, env.Transfers.Threshold
 	tickets := queue.New(aws, env.ShardsQueueURL)
 	metrics := telemetry.NewMetrics(env.MetricsNamespace, os.Stdout, time.Now)
 	runs := run.New(items, queue.Tickets{Queue: tickets}, time.Now)
@@ -80,7 +85,7 @@ func main() {
 			Slots:    make(chan struct{}, concurrency),
 		},
 		Queue:  tickets,
-		Jitter: rand.Float64,
+		Jitter: mathrand.Float64,
 	}
 	lambda.Start(handler.Handle)
 }

@@ -5,7 +5,8 @@ package main
 
 import (
 	"context"
-	"math/rand/v2"
+	"crypto/rand"
+	mathrand "math/rand/v2"
 	"os"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/telemetry"
+	"bucket-replicator/shared/transfer"
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
@@ -34,7 +36,7 @@ func main() {
 	}
 	var replicator *replicate.Replicator
 	items := ledger.New(aws, ledger.Tables{
-		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable,
+		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable, Transfers: env.Transfers.Table,
 	})
 	objects := s3store.New(aws, s3store.Options{
 		Backends:      func() []rule.Backend { return replicator.Backends() },
@@ -43,6 +45,9 @@ func main() {
 		RequesterPays: func(b object.Bucket) bool { return replicator.RequesterPays(b) },
 	})
 	replicator = replicate.New(objects, items, items, time.Now, env.VisibilityTimeout)
+	replicator.Transfers, replicator.ByParts = &transfer.Transfers{
+		Store: items, Queue: queue.New(aws, env.Transfers.QueueURL), Now: time.Now, NewID: rand.Text,
+	}, env.Transfers.Threshold
 	handler := &replicate.Handler{
 		Replicator:  replicator,
 		Ledger:      items,
@@ -50,7 +55,7 @@ func main() {
 		Metrics:     telemetry.NewMetrics(env.MetricsNamespace, os.Stdout, time.Now),
 		Log:         log,
 		Now:         time.Now,
-		Jitter:      rand.Float64,
+		Jitter:      mathrand.Float64,
 		MaxReceives: env.MaxReceives,
 	}
 	lambda.Start(handler.Handle)

@@ -13,6 +13,7 @@ import (
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/schedule"
 	"bucket-replicator/shared/telemetry"
+	"bucket-replicator/shared/transfer"
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
@@ -27,7 +28,7 @@ func main() {
 	if err != nil {
 		telemetry.Exit(log, err)
 	}
-	items := ledger.New(aws, ledger.Tables{Rules: env.RulesTable, Runs: env.RunsTable})
+	items := ledger.New(aws, ledger.Tables{Rules: env.RulesTable, Runs: env.RunsTable, Transfers: env.TransfersTable})
 	metrics := telemetry.NewMetrics(env.MetricsNamespace, os.Stdout, time.Now)
 	runs := run.New(items, queue.Tickets{Queue: queue.New(aws, env.ShardsQueueURL)}, time.Now)
 	runs.OnEnd = run.Report(log, metrics)
@@ -37,9 +38,12 @@ func main() {
 		Runs:     runs,
 		Failures: items,
 		Queue:    queue.New(aws, env.EventsQueueURL),
-		Metrics:  metrics,
-		Log:      log,
-		Now:      time.Now,
+		Transfers: &transfer.Transfers{
+			Store: items, Queue: queue.New(aws, env.TransfersQueueURL), Now: time.Now, Workers: env.Workers,
+		},
+		Metrics: metrics,
+		Log:     log,
+		Now:     time.Now,
 	}
 	lambda.Start(handler.Tick)
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"bucket-replicator/shared/parts"
 )
 
 // The environment variables, as the stack sets them.
@@ -18,8 +20,12 @@ const (
 	RulesTable        = "RULES_TABLE"
 	ProvenanceTable   = "PROVENANCE_TABLE"
 	RunsTable         = "RUNS_TABLE"
+	TransfersTable    = "TRANSFERS_TABLE"
 	EventsQueueURL    = "EVENTS_QUEUE_URL"
 	ShardsQueueURL    = "SHARDS_QUEUE_URL"
+	TransfersQueueURL = "TRANSFERS_QUEUE_URL"
+	TransferThreshold = "TRANSFER_THRESHOLD"
+	TransferWorkers   = "TRANSFER_WORKERS"
 	SweepConcurrency  = "SWEEP_CONCURRENCY"
 	MaxReceives       = "MAX_RECEIVES"
 	VisibilityTimeout = "VISIBILITY_TIMEOUT"
@@ -42,6 +48,33 @@ type Replicate struct {
 	MaxReceives int
 	// VisibilityTimeout of the queue, whole seconds.
 	VisibilityTimeout time.Duration
+	Transfers         Transfers
+}
+
+// Transfers is what it takes to hand large objects over.
+type Transfers struct {
+	Table    string
+	QueueURL string
+	// Threshold is the size in bytes from which an object is copied by parts.
+	Threshold int64
+}
+
+// Transfer is the environment of functions/transfer.
+type Transfer struct {
+	Function
+	ProvenanceTable string
+	RunsTable       string
+	TransfersTable  string
+	// TransfersQueueURL is read from, and written to for the rest of what one
+	// invocation does; EventsQueueURL for what has to be looked at again.
+	TransfersQueueURL string
+	EventsQueueURL    string
+	// Workers is how many are invited to one transfer at most.
+	Workers int
+	// MaxReceives is the transfers queue's maxReceiveCount, at least 2.
+	MaxReceives int
+	// VisibilityTimeout of the events queue, as Reconcile has it.
+	VisibilityTimeout time.Duration
 }
 
 // Reconcile is the environment of functions/reconcile.
@@ -56,6 +89,7 @@ type Reconcile struct {
 	// VisibilityTimeout of the events queue, whole seconds: for so long the
 	// event function may be at work on a destination that it holds.
 	VisibilityTimeout time.Duration
+	Transfers         Transfers
 }
 
 // Schedule is the environment of functions/schedule.
@@ -64,6 +98,11 @@ type Schedule struct {
 	RunsTable      string
 	ShardsQueueURL string // for the runs that begin
 	EventsQueueURL string // for the failures whose retry is due
+	// TransfersTable and TransfersQueueURL are for the transfers whose workers
+	// fell silent; Workers are invited to each at most.
+	TransfersTable    string
+	TransfersQueueURL string
+	Workers           int
 }
 
 // Admin is the environment of functions/admin.
@@ -71,6 +110,7 @@ type Admin struct {
 	Function
 	ProvenanceTable string
 	RunsTable       string
+	TransfersTable  string
 	ShardsQueueURL  string // for the runs that somebody starts
 	// VisibilityTimeout of the events queue, as a worker has it.
 	VisibilityTimeout time.Duration
@@ -99,6 +139,7 @@ func ReadReplicate(getenv func(string) string) (Replicate, error) {
 		EventsQueueURL:    e.queueURL(EventsQueueURL),
 		MaxReceives:       e.integer(MaxReceives, 2, 1000, "the queue's maxReceiveCount"),
 		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the queue's visibility timeout in seconds")) * time.Second,
+		Transfers:         e.transfers(),
 	}
 	return c, e.err()
 }
@@ -113,6 +154,24 @@ func ReadReconcile(getenv func(string) string) (Reconcile, error) {
 		ShardsQueueURL:    e.queueURL(ShardsQueueURL),
 		SweepConcurrency:  e.integer(SweepConcurrency, 2, 1000, "the maximum concurrency of the shards queue's event source"),
 		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the events queue's visibility timeout in seconds")) * time.Second,
+		Transfers:         e.transfers(),
+	}
+	return c, e.err()
+}
+
+// ReadTransfer reads the environment through getenv.
+func ReadTransfer(getenv func(string) string) (Transfer, error) {
+	e := environment{getenv: getenv}
+	c := Transfer{
+		Function:          e.function(),
+		ProvenanceTable:   e.required(ProvenanceTable, "the name of the DynamoDB table of provenance"),
+		RunsTable:         e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
+		TransfersTable:    e.required(TransfersTable, transfersTable),
+		TransfersQueueURL: e.queueURL(TransfersQueueURL),
+		EventsQueueURL:    e.queueURL(EventsQueueURL),
+		Workers:           e.transferWorkers(),
+		MaxReceives:       e.integer(MaxReceives, 2, 1000, "the transfers queue's maxReceiveCount"),
+		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the events queue's visibility timeout in seconds")) * time.Second,
 	}
 	return c, e.err()
 }
@@ -125,6 +184,10 @@ func ReadSchedule(getenv func(string) string) (Schedule, error) {
 		RunsTable:      e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
 		ShardsQueueURL: e.queueURL(ShardsQueueURL),
 		EventsQueueURL: e.queueURL(EventsQueueURL),
+
+		TransfersTable:    e.required(TransfersTable, transfersTable),
+		TransfersQueueURL: e.queueURL(TransfersQueueURL),
+		Workers:           e.transferWorkers(),
 	}
 	return c, e.err()
 }
@@ -136,6 +199,7 @@ func ReadAdmin(getenv func(string) string) (Admin, error) {
 		Function:          e.function(),
 		ProvenanceTable:   e.required(ProvenanceTable, "the name of the DynamoDB table of provenance"),
 		RunsTable:         e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
+		TransfersTable:    e.required(TransfersTable, transfersTable),
 		ShardsQueueURL:    e.queueURL(ShardsQueueURL),
 		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the events queue's visibility timeout in seconds")) * time.Second,
 	}
@@ -147,6 +211,21 @@ func ReadProvision(getenv func(string) string) (Provision, error) {
 	e := environment{getenv: getenv}
 	c := Provision{Function: e.function()}
 	return c, e.err()
+}
+
+const transfersTable = "the name of the DynamoDB table of transfers"
+
+func (e *environment) transfers() Transfers {
+	return Transfers{
+		Table:    e.required(TransfersTable, transfersTable),
+		QueueURL: e.queueURL(TransfersQueueURL),
+		// One part at least, and no more than one copy takes.
+		Threshold: int64(e.integer(TransferThreshold, parts.MinSize, parts.MaxSize, "the size in bytes from which objects are copied by parts")),
+	}
+}
+
+func (e *environment) transferWorkers() int {
+	return e.integer(TransferWorkers, 1, 1000, "the maximum concurrency of the transfers queue's event source")
 }
 
 // environment reads variables and collects what is wrong with them. Its

@@ -18,8 +18,16 @@ func environment() map[string]string {
 		"EVENTS_QUEUE_URL":         "https://sqs.eu-central-1.amazonaws.com/111122223333/events",
 		"MAX_RECEIVES":             "5",
 		"VISIBILITY_TIMEOUT":       "360",
+		"TRANSFERS_TABLE":          "transfers",
+		"TRANSFERS_QUEUE_URL":      "https://sqs.eu-central-1.amazonaws.com/111122223333/transfers",
+		"TRANSFER_THRESHOLD":       "536870912",
+		"TRANSFER_WORKERS":         "50",
 		"AWS_LAMBDA_FUNCTION_NAME": "replicate",
 	}
+}
+
+var transfers = config.Transfers{
+	Table: "transfers", QueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/transfers", Threshold: 512 << 20,
 }
 
 func lookup(env map[string]string) func(string) string {
@@ -43,6 +51,7 @@ func TestReplicateReadsItsEnvironment(t *testing.T) {
 		EventsQueueURL:    "https://sqs.eu-central-1.amazonaws.com/111122223333/events",
 		MaxReceives:       5,
 		VisibilityTimeout: 6 * time.Minute,
+		Transfers:         transfers,
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -69,13 +78,14 @@ func TestEveryMissingVariableIsNamedAtOnce(t *testing.T) {
 	}
 	for _, name := range []string{
 		"RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "EVENTS_QUEUE_URL", "MAX_RECEIVES", "VISIBILITY_TIMEOUT",
+		"TRANSFERS_TABLE", "TRANSFERS_QUEUE_URL", "TRANSFER_THRESHOLD",
 	} {
 		if n := strings.Count(err.Error(), name+" is not set: set it to "); n != 1 {
 			t.Errorf("%s is reported %d times, want once, in:\n%v", name, n, err)
 		}
 	}
-	if got := strings.Count(err.Error(), " is not set"); got != 6 {
-		t.Errorf("%d problems, want 6:\n%v", got, err)
+	if got := strings.Count(err.Error(), " is not set"); got != 9 {
+		t.Errorf("%d problems, want 9:\n%v", got, err)
 	}
 
 	_, err = config.ReadProvision(func(string) string { return "" })
@@ -92,6 +102,7 @@ func TestWrongValuesAreNamedWithWhatToSet(t *testing.T) {
 		"a visibility of more than twelve hours": {"VISIBILITY_TIMEOUT", "43201", "from 1 to 43200"},
 		"a queue by its name":                    {"EVENTS_QUEUE_URL", "events", "not its name or ARN"},
 		"a queue by its ARN":                     {"EVENTS_QUEUE_URL", "arn:aws:sqs:eu-central-1:111122223333:events", "not its name or ARN"},
+		"a part that S3 does not take":           {"TRANSFER_THRESHOLD", "5242879", "from 5242880 to 5368709120"},
 		"a namespace of AWS":                     {"METRICS_NAMESPACE", "AWS/Lambda", "not beginning with AWS/"},
 		"a level nobody knows":                   {"LOG_LEVEL", "loud", "debug, info, warn or error"},
 	}
@@ -112,6 +123,28 @@ func TestWrongValuesAreNamedWithWhatToSet(t *testing.T) {
 	}
 }
 
+func TestTransferReadsItsEnvironment(t *testing.T) {
+	got, err := config.ReadTransfer(lookup(environment()))
+	want := config.Transfer{
+		Function:        config.Function{RulesTable: "rules", MetricsNamespace: "BucketReplicator", Name: "replicate"},
+		ProvenanceTable: "provenance", RunsTable: "runs", TransfersTable: "transfers",
+		TransfersQueueURL: transfers.QueueURL, EventsQueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/events",
+		Workers: 50, MaxReceives: 5, VisibilityTimeout: 6 * time.Minute,
+	}
+	if err != nil || got != want {
+		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+	}
+	_, err = config.ReadTransfer(func(string) string { return "" })
+	for _, name := range []string{
+		"RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "TRANSFERS_TABLE", "TRANSFERS_QUEUE_URL", "EVENTS_QUEUE_URL",
+		"TRANSFER_WORKERS", "MAX_RECEIVES", "VISIBILITY_TIMEOUT",
+	} {
+		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
+			t.Errorf("%s is not named: %v", name, err)
+		}
+	}
+}
+
 func TestReconcileReadsItsEnvironment(t *testing.T) {
 	env := environment()
 	env["SHARDS_QUEUE_URL"] = "https://sqs.eu-central-1.amazonaws.com/111122223333/shards"
@@ -124,6 +157,7 @@ func TestReconcileReadsItsEnvironment(t *testing.T) {
 		ShardsQueueURL:    "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
 		SweepConcurrency:  50,
 		VisibilityTimeout: 6 * time.Minute,
+		Transfers:         transfers,
 	}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
@@ -132,6 +166,7 @@ func TestReconcileReadsItsEnvironment(t *testing.T) {
 	_, err = config.ReadReconcile(func(string) string { return "" })
 	for _, name := range []string{
 		"RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "SHARDS_QUEUE_URL", "SWEEP_CONCURRENCY", "VISIBILITY_TIMEOUT",
+		"TRANSFERS_TABLE", "TRANSFERS_QUEUE_URL", "TRANSFER_THRESHOLD",
 	} {
 		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
 			t.Errorf("%s is not named: %v", name, err)
@@ -153,13 +188,14 @@ func TestScheduleReadsItsEnvironment(t *testing.T) {
 		RunsTable:      "runs",
 		ShardsQueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
 		EventsQueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/events",
+		TransfersTable: "transfers", TransfersQueueURL: transfers.QueueURL, Workers: 50,
 	}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
 
 	_, err = config.ReadSchedule(func(string) string { return "" })
-	for _, name := range []string{"RULES_TABLE", "RUNS_TABLE", "SHARDS_QUEUE_URL", "EVENTS_QUEUE_URL"} {
+	for _, name := range []string{"RULES_TABLE", "RUNS_TABLE", "SHARDS_QUEUE_URL", "EVENTS_QUEUE_URL", "TRANSFERS_TABLE", "TRANSFERS_QUEUE_URL", "TRANSFER_WORKERS"} {
 		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
 			t.Errorf("%s is not named: %v", name, err)
 		}
@@ -173,7 +209,7 @@ func TestAdminReadsItsEnvironment(t *testing.T) {
 	got, err := config.ReadAdmin(lookup(env))
 	want := config.Admin{
 		Function:        config.Function{RulesTable: "rules", MetricsNamespace: "BucketReplicator", Name: "admin"},
-		ProvenanceTable: "provenance", RunsTable: "runs",
+		ProvenanceTable: "provenance", RunsTable: "runs", TransfersTable: "transfers",
 		ShardsQueueURL:    "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
 		VisibilityTimeout: 6 * time.Minute,
 	}
@@ -182,7 +218,7 @@ func TestAdminReadsItsEnvironment(t *testing.T) {
 	}
 
 	_, err = config.ReadAdmin(func(string) string { return "" })
-	for _, name := range []string{"RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "SHARDS_QUEUE_URL", "VISIBILITY_TIMEOUT"} {
+	for _, name := range []string{"RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "TRANSFERS_TABLE", "SHARDS_QUEUE_URL", "VISIBILITY_TIMEOUT"} {
 		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
 			t.Errorf("%s is not named: %v", name, err)
 		}

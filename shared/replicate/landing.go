@@ -43,7 +43,7 @@ func (r *Replicator) Land(ctx context.Context, rules *rule.Set, l Landing, holde
 	t := &task{
 		Replicator: r, rules: rules, match: rules.MatchOf(a, tr.From.Key),
 		change: object.Change{
-			Ref: tr.From, Kind: object.Due, Time: tr.EventAt,
+			Ref: tr.From, Kind: object.Created, Time: tr.EventAt,
 			Sequencer: tr.Source.Sequencer, RequestID: tr.Source.RequestID,
 		},
 		message: holder, delivery: attempt, patient: true, landing: &l,

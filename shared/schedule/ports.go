@@ -36,6 +36,13 @@ type Failures interface {
 	Trim(ctx context.Context, rule string, keep int) (int, error)
 }
 
+// Transfers are the large objects that are copied by parts.
+type Transfers interface {
+	// Revive invites workers to those that nobody is at, and answers how many
+	// that were. Those of rules that are paused wait.
+	Revive(ctx context.Context, rules *rule.Set) (int, error)
+}
+
 // Queue sends messages to the event function. After an error some may have been
 // sent.
 type Queue interface {

@@ -50,9 +50,11 @@ type Handler struct {
 	Runs     *run.Runs
 	Failures Failures
 	Queue    Queue // of the events
-	Metrics  *telemetry.Metrics
-	Log      *slog.Logger
-	Now      func() time.Time
+	// Transfers whose workers fell silent are brought on. Nil: there are none.
+	Transfers Transfers
+	Metrics   *telemetry.Metrics
+	Log       *slog.Logger
+	Now       func() time.Time
 
 	trimmed time.Time // when failures were last trimmed
 }
@@ -108,7 +110,24 @@ func (h *Handler) tick(ctx context.Context) error {
 		})
 	}
 	_ = group.Wait() // no member returns an error
-	return errors.Join(errs...)
+	return errors.Join(errors.Join(errs...), h.transfers(ctx, rules))
+}
+
+// transfers brings on those whose workers fell silent.
+func (h *Handler) transfers(ctx context.Context, rules *rule.Set) error {
+	if h.Transfers == nil {
+		return nil
+	}
+	n, err := h.Transfers.Revive(ctx, rules)
+	if n > 0 {
+		h.Metrics.Count(telemetry.TransfersRevived, float64(n))
+		h.Log.WarnContext(ctx, "transfers revived", "transfers", n)
+	}
+	if err != nil {
+		h.Log.ErrorContext(ctx, "tick", "error", err)
+		return fmt.Errorf("transfers: %w", err)
+	}
+	return nil
 }
 
 // guarded does what is due for one rule, and turns its panic into an error. The
