@@ -68,8 +68,8 @@ func chunks(list []string, characters int) [][]string {
 	return append(cut, list[begin:])
 }
 
-// objectAccess is what the event function and the workers of a run do with
-// buckets and, through S3, with keys.
+// objectAccess is what the event function and the workers do with buckets, each
+// what it does, and, through S3, with keys.
 func objectAccess(stack awscdk.Stack, settings Settings, t topology, does func(string, []bucket) access) []awsiam.PolicyStatement {
 	return slices.Concat(
 		does(*stack.Partition(), t.Buckets).statements(),
