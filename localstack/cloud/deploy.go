@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -118,6 +119,9 @@ func (c *Cloud) cdkDeploy(ctx context.Context, configFile string) (map[string]st
 	if _, err := os.Stat(cdklocal); err != nil {
 		return nil, fmt.Errorf("%w (%w)", server.ErrNotInstalled, err)
 	}
+	if err := built(root); err != nil {
+		return nil, err
+	}
 	if err := c.makeAssetBucket(ctx); err != nil {
 		return nil, err
 	}
@@ -150,6 +154,25 @@ func (c *Cloud) cdkDeploy(ctx context.Context, configFile string) (map[string]st
 		return nil, fmt.Errorf("cdklocal deploy: %w\n%s\nThe whole log is %s", runErr, lastLines(log.String(), 40), logFile)
 	}
 	return readOutputs(outputs)
+}
+
+// built is an error unless each function is there for this machine, and the app
+// too: the CDK would say so in other words.
+func built(root string) error {
+	functions, err := filepath.Glob(filepath.Join(root, "functions", "*", "main.go"))
+	if err != nil {
+		return err
+	}
+	want := []string{filepath.Join(root, "dist", "infra")}
+	for _, f := range functions {
+		want = append(want, filepath.Join(root, "dist", runtime.GOARCH, filepath.Base(filepath.Dir(f)), "bootstrap"))
+	}
+	for _, file := range want {
+		if _, err := os.Stat(file); err != nil {
+			return fmt.Errorf("not built, run: make build-local (%w)", err)
+		}
+	}
+	return nil
 }
 
 // makeAssetBucket makes all that the local stack needs of a CDK bootstrap: the

@@ -237,17 +237,15 @@ func codeOf(answer string) string {
 // holdUp keeps the tickets of runs in their queue until the answer is called.
 func (s *stage) holdUp(t *testing.T) (goOn func()) {
 	t.Helper()
-	var list struct {
-		EventSourceMappings []struct{ UUID string }
+	switched := func(on bool) {
+		t.Helper()
+		if err := s.cloud.Workers(t.Context(), s.stack, on); err != nil {
+			t.Fatal(err)
+		}
 	}
-	answer := s.call(t, "lambda", http.MethodGet, "/2015-03-31/event-source-mappings/?FunctionName="+s.stack.Outputs["ReconcileFunction"], "")
-	if err := json.Unmarshal(answer, &list); err != nil || len(list.EventSourceMappings) != 1 {
-		t.Fatalf("the event sources are %s, %v", answer, err)
-	}
-	mapping := "/2015-03-31/event-source-mappings/" + list.EventSourceMappings[0].UUID
-	s.call(t, "lambda", http.MethodPut, mapping, `{"Enabled":false}`)
+	switched(false)
 	return func() {
 		t.Helper()
-		s.call(t, "lambda", http.MethodPut, mapping, `{"Enabled":true}`)
+		switched(true)
 	}
 }

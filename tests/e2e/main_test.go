@@ -14,14 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 
 	"bucket-replicator/localstack/cloud"
-	"bucket-replicator/localstack/server"
 	"bucket-replicator/shared/ledger"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -75,15 +72,7 @@ var (
 // on it.
 func start() (*stage, error) {
 	ctx := context.Background() // longer than the test that happens to be the first
-	root, err := server.Root()
-	if err != nil {
-		return nil, err
-	}
-	for _, function := range []string{"replicate", "reconcile", "schedule", "admin", "provision"} {
-		if _, err := os.Stat(filepath.Join(root, "dist", runtime.GOARCH, function, "bootstrap")); err != nil {
-			return nil, fmt.Errorf("not built, run: make build-local (%w)", err)
-		}
-	}
+	var err error
 	if scratch, err = os.MkdirTemp("", "e2e-"); err != nil {
 		return nil, err
 	}
@@ -106,7 +95,7 @@ func start() (*stage, error) {
 	}
 	// The first tick would start a run of every rule, and a sweep may be faster
 	// than an event that a test waits for.
-	return played, played.tick(ctx, false)
+	return played, c.Ticks(ctx, false)
 }
 
 func tablesOf(s cloud.Stack) ledger.Tables {

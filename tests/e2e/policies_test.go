@@ -2,18 +2,12 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
 	"testing"
-
-	"bucket-replicator/localstack/signed"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -100,20 +94,15 @@ func (s *stage) newUser(t *testing.T, name string) aws.CredentialsProvider {
 // outputs, until the answer is called.
 func (s *stage) deny(t *testing.T, function, action string) (allow func()) {
 	t.Helper()
-	var configuration struct{ Role string }
-	answer := s.call(t, "lambda", http.MethodGet, "/2015-03-31/functions/"+s.stack.Outputs[function]+"/configuration", "")
-	if err := json.Unmarshal(answer, &configuration); err != nil {
+	end, err := s.cloud.Deny(t.Context(), s.stack, function, action, "*")
+	if err != nil {
 		t.Fatal(err)
 	}
-	policy := url.Values{"RoleName": {path.Base(configuration.Role)}, "PolicyName": {"deny"}}
-	put := maps.Clone(policy)
-	put.Set("Action", "PutRolePolicy")
-	put.Set("PolicyDocument", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"`+action+`","Resource":"*"}]}`)
-	s.iam(t, put, nil)
 	return func() {
 		t.Helper()
-		policy.Set("Action", "DeleteRolePolicy")
-		s.iam(t, policy, nil)
+		if err := end(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -134,23 +123,9 @@ func (s *stage) iam(t *testing.T, form url.Values, into any) {
 // call makes one signed request to a service, and answers the body.
 func (s *stage) call(t *testing.T, service, method, path, body string) []byte {
 	t.Helper()
-	answer, err := s.request(t.Context(), service, method, path, http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}}, body)
+	answer, err := s.cloud.Request(t.Context(), service, method, path, http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}}, body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return answer
-}
-
-// request is call where there is no test, with any headers.
-func (s *stage) request(ctx context.Context, service, method, path string, header http.Header, body string) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, method, s.cloud.URL()+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	r.Header = header
-	status, answer, err := signed.Do(s.cloud.AWS(), service, r, body)
-	if err == nil && status/100 != 2 {
-		err = fmt.Errorf("%s %s %s answered %d: %s", service, method, path, status, answer)
-	}
-	return answer, err
 }

@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -38,7 +37,7 @@ func TestTicksStartRunsAndBringOnThoseWhoseWorkersWereKilled(t *testing.T) {
 	}
 
 	// Not before: the runs of the first tick have workers too.
-	if err := s.tick(t.Context(), true); err != nil {
+	if err := s.cloud.Ticks(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	await(t, func() (bool, error) {
@@ -61,7 +60,7 @@ func TestTicksStartRunsAndBringOnThoseWhoseWorkersWereKilled(t *testing.T) {
 		}
 		s.sameObjects(t, at{"depot", "k/"}, at{"mirrors", "k/"})
 	}
-	if err := s.tick(t.Context(), false); err != nil {
+	if err := s.cloud.Ticks(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	s.allEnd(t)
@@ -205,41 +204,4 @@ func (s *stage) allEnd(t *testing.T) {
 		}
 		return len(active) == 0, nil
 	}, func() string { return fmt.Sprintf("the end of the runs of %v", slices.Sorted(maps.Keys(active))) })
-}
-
-// tick switches the schedule's ticks on or off.
-func (s *stage) tick(ctx context.Context, on bool) error {
-	call := func(operation, body string) ([]byte, error) {
-		return s.request(ctx, "events", http.MethodPost, "/", http.Header{
-			"Content-Type": {"application/x-amz-json-1.1"}, "X-Amz-Target": {"AWSEvents." + operation},
-		}, body)
-	}
-	answer, err := call("ListRules", "{}")
-	if err != nil {
-		return err
-	}
-	var list struct {
-		Rules []struct{ Name, ScheduleExpression string }
-	}
-	if err := json.Unmarshal(answer, &list); err != nil {
-		return err
-	}
-	operation := "DisableRule"
-	if on {
-		operation = "EnableRule"
-	}
-	switched := 0
-	for _, r := range list.Rules {
-		if r.ScheduleExpression == "" {
-			continue
-		}
-		if _, err := call(operation, fmt.Sprintf(`{"Name":%q}`, r.Name)); err != nil {
-			return err
-		}
-		switched++
-	}
-	if switched != 1 {
-		return fmt.Errorf("%d rules have a schedule: %+v", switched, list.Rules)
-	}
-	return nil
 }
