@@ -129,20 +129,22 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 
 // What needs a yes gets it in a dialog, and is sent as it was when it was asked.
+let asked;
 document.addEventListener("htmx:confirm", (event) => {
   const {elt, question, issueRequest} = event.detail;
   if (elt.ariaDisabled === "true") return event.preventDefault();
   if (!question) return;
   event.preventDefault();
-  const {id} = elt;
+  asked = {id: elt.id, issueRequest};
   $("ask-text").textContent = question;
   $("yes").textContent = elt.dataset.yes;
   $("ask").returnValue = "";
   $("ask").showModal();
-  $("ask").addEventListener("close", () => {
-    focusOn(id);
-    if ($("ask").returnValue === "yes") issueRequest(true);
-  }, {once: true});
+});
+$("ask").addEventListener("close", () => {
+  if ($("ask").open) return; // again: this tells of the question before
+  focusOn(asked.id);
+  if ($("ask").returnValue === "yes") asked.issueRequest(true);
 });
 
 // focusOn a button, or where it is gone on the name of the same rule, or where
@@ -169,7 +171,8 @@ function show() {
   tab.focus({preventScroll: true});
   const {method, path, loading} = tab.dataset;
   $("detail").dataset.loading = loading;
-  htmx.ajax(method, path.replace("{rule}", () => encodeURIComponent(rule)), {source: "#detail", target: "#detail", swap: "innerHTML"});
+  htmx.ajax(method, path.replace("{rule}", () => encodeURIComponent(rule)), {source: "#detail", target: "#detail", swap: "innerHTML"})
+    .catch(() => {}); // said by its events; one that was aborted nobody waits for
 }
 addEventListener("hashchange", show);
 
