@@ -11,6 +11,7 @@ MINISTACK_VERSION   := 1.5.33
 LOCALSTACK_VERSION  := 4.14.0
 VERSITYGW_VERSION   := v1.8.0
 CFN_LINT_VERSION    := 1.58.0
+SCHEMATHESIS_VERSION := 4.32.5
 DEPGUARD_VERSION    := v2.3.0
 STATICCHECK_VERSION := v0.8.2
 
@@ -32,6 +33,7 @@ BIN    := $(CACHE)/bin
 CDK    := $(CACHE)/tools/cdk/node_modules/.bin/cdk
 # What the page of functions/admin is served with, beside its own files.
 ASSETS := $(addprefix $(CACHE)/tools/cdk/node_modules/,htmx.org/dist/htmx.min.js idiomorph/dist/idiomorph-ext.min.js)
+CHROMIUM := $(CACHE)/tools/browser/chromium/chromium
 PEERS  := $(addprefix $(BIN)/,s5cmd rclone mc)
 HOSTARCH  := $(shell go env GOHOSTARCH)
 FUNCTIONS := $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go))
@@ -80,6 +82,10 @@ dist/infra:
 .PHONY: e2e
 e2e: ministack cdk build-local ## The end-to-end tests alone, each step told
 	@go test -count=1 -v ./tests/e2e/...
+
+.PHONY: browser
+browser: ministack cdk browser-tools schemathesis build-local ## The tests of page and API from outside: Chromium, fuzzer, forgers (ARGS='-run TestRunNow')
+	@go test -count=1 -v ./tests/console $(ARGS)
 
 .PHONY: bench
 bench: ministack cdk versitygw build-local $(PEERS) ## The event function's size, start and memory; the reconcile beside s5cmd, rclone and mc (ARGS=-quick)
@@ -174,7 +180,7 @@ local-status: ## Whether the local cloud runs, where, and what is deployed
 
 ##@ Housekeeping
 .PHONY: tools
-tools: ministack localstack versitygw cfn-lint cdk ## Install the pinned tools under .cache/ (once, about two minutes)
+tools: ministack localstack versitygw cfn-lint cdk browser-tools schemathesis ## Install the pinned tools under .cache/ (once, about two minutes)
 
 .PHONY: clean
 clean: ## Remove what was built; the tools under .cache/ stay
@@ -182,12 +188,14 @@ clean: ## Remove what was built; the tools under .cache/ stay
 
 # ---- Tools -------------------------------------------------------------------
 # A stamp that carries the version says that it is installed.
-.PHONY: ministack localstack versitygw cfn-lint cdk
+.PHONY: ministack localstack versitygw cfn-lint schemathesis cdk browser-tools
 ministack:  $(STAMPS)/ministack-$(MINISTACK_VERSION)
 localstack: $(STAMPS)/localstack-$(LOCALSTACK_VERSION)
 versitygw:  $(STAMPS)/versitygw-$(VERSITYGW_VERSION)
 cfn-lint:   $(STAMPS)/cfn-lint-$(CFN_LINT_VERSION)
+schemathesis: $(STAMPS)/schemathesis-$(SCHEMATHESIS_VERSION)
 cdk:        $(CDK)
+browser-tools: $(CHROMIUM)
 
 # $(call python-tool,NAME,REQUIREMENT): a virtual environment of its own, made
 # by the interpreter in $$python, with the dependencies of .tools/NAME.txt.
@@ -206,6 +214,10 @@ $(STAMPS)/ministack-$(MINISTACK_VERSION): .tools/ministack.txt
 $(STAMPS)/cfn-lint-$(CFN_LINT_VERSION): .tools/cfn-lint.txt
 	@echo "installing cfn-lint $(CFN_LINT_VERSION) (about 25 s, once)"
 	@python=$$(.tools/find-python 3.10); $(call python-tool,cfn-lint,cfn-lint==$(CFN_LINT_VERSION))
+
+$(STAMPS)/schemathesis-$(SCHEMATHESIS_VERSION): .tools/schemathesis.txt
+	@echo "installing schemathesis $(SCHEMATHESIS_VERSION), which fuzzes the API (about 10 s, once)"
+	@python=$$(.tools/find-python 3.10); $(call python-tool,schemathesis,schemathesis==$(SCHEMATHESIS_VERSION))
 
 # LocalStack alone enforces the destination conditions of CopyObject. Without
 # it those tests say loudly that they did not run; in CI that is a failure.
@@ -250,3 +262,20 @@ $(CDK): infra/package.json infra/package-lock.json
 	@mkdir -p $(CACHE)/tools/cdk && cp $^ $(CACHE)/tools/cdk/
 	@npm ci --prefix $(CACHE)/tools/cdk --silent --no-audit --no-fund
 	@touch $@
+
+# The package has a Chromium for Linux on x86-64, compressed, and the libraries
+# and the font that a machine without a desktop lacks. Its own engine setting is
+# about code of its that is not used here.
+$(CHROMIUM): .tools/browser/package.json .tools/browser/package-lock.json .tools/browser/fonts.conf
+ifeq ($(shell go env GOHOSTOS)/$(HOSTARCH),linux/amd64)
+	@echo "installing a headless Chromium and axe-core (about 10 s, once)"
+	@mkdir -p $(CACHE)/tools/browser && cp $(filter %.json,$^) $(CACHE)/tools/browser/
+	@npm ci --prefix $(CACHE)/tools/browser --silent --no-audit --no-fund
+	@rm -rf $(@D) && mkdir -p $(@D) && cd $(CACHE)/tools/browser && TMPDIR=$(@D) node --input-type=module --eval \
+		'import { inflate } from "@sparticuz/chromium"; for (const part of ["al2023.tar", "fonts.tar", "chromium"]) await inflate(`node_modules/@sparticuz/chromium/bin/$${part}.br`)'
+	@cp .tools/browser/fonts.conf $(@D)/fonts/
+	@touch $@
+else
+	@echo "WARNING: the pinned Chromium runs on Linux on x86-64 alone. UNTESTED without it: the page in a browser" >&2
+	@[ "$${CI:-}" != true ]
+endif

@@ -1,0 +1,263 @@
+// Package console drives the deployed API from the outside, as people and their
+// browsers do: its page in a real Chromium through what make console starts, its
+// routes by a fuzzer that reads openapi.json, and every one of them by those who
+// are to be turned away.
+//
+// All tests share one stack on a local cloud that checks signatures.
+package console
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"bucket-replicator/localstack/cloud"
+	"bucket-replicator/localstack/server"
+	"bucket-replicator/localstack/signed"
+	"bucket-replicator/shared/ledger"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := errors.Join(stop(), writeReport()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	if code == 0 {
+		_ = os.RemoveAll(scratch) // of no name: nothing
+	} else if scratch != "" {
+		fmt.Fprintf(os.Stderr, "the local cloud's logs are in %s\n", scratch)
+	}
+	os.Exit(code)
+}
+
+// patience bounds every wait. What is waited for takes a second or two; on a
+// busy machine more.
+const patience = 30 * time.Second
+
+// stage is a deployed stack, and the console in front of it.
+type stage struct {
+	cloud  *cloud.Cloud
+	stack  cloud.Stack
+	s3     *s3.Client
+	ledger *ledger.Ledger
+	api    string // URL of the API
+	opened string // the console's address, as it was printed
+}
+
+// console is the origin of the console, "http://127.0.0.1:8001".
+func (s *stage) console() string { return s.opened[:strings.Index(s.opened, "/?")] }
+
+// deployed is the stage that all tests share. It is made by the first one that
+// needs it.
+func deployed(t *testing.T) *stage {
+	t.Helper()
+	s, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var shared = sync.OnceValues(start)
+
+// What start made, as far as it came.
+var (
+	running *cloud.Cloud
+	proxy   *exec.Cmd
+	scratch string
+)
+
+func start() (_ *stage, err error) {
+	ctx := context.Background() // longer than the test that happens to be the first
+	if scratch, err = os.MkdirTemp("", "console-"); err != nil {
+		return nil, err
+	}
+	c, err := cloud.Start(ctx, cloud.Options{Dir: scratch, Env: []string{"AUTH=true"}, Out: os.Stdout})
+	if err != nil {
+		return nil, err
+	}
+	running = c
+	s := &stage{cloud: c, s3: c.S3()}
+	if s.stack, err = c.Deploy(ctx, "replication.yaml"); err != nil {
+		return nil, err
+	}
+	s.ledger = ledger.New(c.AWS(), ledger.Tables{
+		Rules: s.stack.Outputs["RulesTable"], Provenance: s.stack.Outputs["ProvenanceTable"], Runs: s.stack.Outputs["RunsTable"],
+	})
+	s.api = cloud.AdminURL(c.URL(), s.stack.Outputs)
+	// Nothing shall happen but what a test does.
+	if err := c.Ticks(ctx, false); err != nil {
+		return nil, err
+	}
+	for _, bucket := range []string{"shop", "drafts"} {
+		if _, err := s.s3.PutBucketNotificationConfiguration(ctx, &s3.PutBucketNotificationConfigurationInput{
+			Bucket: &bucket, NotificationConfiguration: &types.NotificationConfiguration{},
+		}); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := s.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: aws.String("vanished")}); err != nil {
+		return nil, err
+	}
+	if _, err := c.Deny(ctx, s.stack, "ReconcileFunction", "s3:PutObject", "arn:aws:s3:::outlet/refused/*"); err != nil {
+		return nil, err
+	}
+	return s, s.openConsole()
+}
+
+// openConsole starts what make console does, in a shell that sourced the local
+// cloud's exports.
+func (s *stage) openConsole() error {
+	root, err := server.Root()
+	if err != nil {
+		return err
+	}
+	binary := filepath.Join(scratch, "localstack")
+	build := exec.Command("go", "build", "-o", binary, "./localstack")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	proxy = exec.Command(binary, "console")
+	proxy.Dir, proxy.Stderr = root, os.Stderr
+	proxy.Env = append(os.Environ(), "AWS_PROFILE=")
+	for line := range strings.Lines(s.cloud.Exports()) {
+		proxy.Env = append(proxy.Env, strings.TrimPrefix(strings.TrimSpace(line), "export "))
+	}
+	out, err := proxy.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := proxy.Start(); err != nil {
+		return err
+	}
+	address := regexp.MustCompile(`^http://127\.0\.0\.1:\d+/\?token=\w+$`)
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if address.MatchString(lines.Text()) {
+			s.opened = lines.Text()
+			return nil
+		}
+	}
+	return errors.New("make console printed no address")
+}
+
+// stop leaves nothing running.
+func stop() error {
+	closeBrowser()
+	var errs []error
+	if proxy != nil && proxy.Process != nil {
+		_ = proxy.Process.Signal(os.Interrupt)
+		if err := proxy.Wait(); err != nil {
+			errs = append(errs, fmt.Errorf("make console: %w", err))
+		}
+	}
+	if running != nil {
+		errs = append(errs, running.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+// ask makes a signed request to the API.
+func (s *stage) ask(t *testing.T, method, path, body string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, s.api+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, answer, err := signed.Do(s.cloud.AWS(), "execute-api", r, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, string(answer)
+}
+
+// asked fails unless the request answers this status.
+func (s *stage) asked(t *testing.T, status int, method, path, body string) string {
+	t.Helper()
+	got, answer := s.ask(t, method, path, body)
+	if got != status {
+		t.Fatalf("%s %s answers %d %s, want %d", method, path, got, answer, status)
+	}
+	return answer
+}
+
+// put writes objects, each with its key as content.
+func (s *stage) put(t *testing.T, bucket string, keys ...string) {
+	t.Helper()
+	for _, key := range keys {
+		if _, err := s.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(key)}); err != nil {
+			t.Fatalf("put %q: %v", key, err)
+		}
+	}
+}
+
+func (s *stage) remove(t *testing.T, bucket string, keys ...string) {
+	t.Helper()
+	for _, key := range keys {
+		if _, err := s.s3.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
+			t.Fatalf("delete %q: %v", key, err)
+		}
+	}
+}
+
+// list answers the keys under a prefix.
+func (s *stage) list(t *testing.T, bucket, prefix string) []string {
+	t.Helper()
+	out, err := s.s3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, o := range out.Contents {
+		keys = append(keys, *o.Key)
+	}
+	return keys
+}
+
+// arrives waits until an object is there.
+func (s *stage) arrives(t *testing.T, bucket, key string) {
+	t.Helper()
+	await(t, bucket+"/"+key, func() (bool, error) { return slices.Contains(s.list(t, bucket, key), key), nil })
+}
+
+// workers switches those of runs on or off.
+func (s *stage) workers(t *testing.T, on bool) {
+	t.Helper()
+	if err := s.cloud.Workers(context.WithoutCancel(t.Context()), s.stack, on); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await asks until the answer is yes.
+func await(t *testing.T, what string, ready func() (bool, error)) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		ok, err := ready()
+		switch {
+		case err != nil:
+			t.Fatalf("%s: %v", what, err)
+		case ok:
+			return
+		case time.Now().After(deadline):
+			t.Fatalf("waited %s in vain for %s", patience, what)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
