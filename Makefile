@@ -216,8 +216,8 @@ $(STAMPS)/cfn-lint-$(CFN_LINT_VERSION): .tools/cfn-lint.txt
 	@python=$$(.tools/find-python 3.10); $(call python-tool,cfn-lint,cfn-lint==$(CFN_LINT_VERSION))
 
 $(STAMPS)/schemathesis-$(SCHEMATHESIS_VERSION): .tools/schemathesis.txt
-	@echo "installing schemathesis $(SCHEMATHESIS_VERSION), which fuzzes the API (about 10 s, once)"
-	@python=$$(.tools/find-python 3.10); $(call python-tool,schemathesis,schemathesis==$(SCHEMATHESIS_VERSION))
+	@echo "installing schemathesis $(SCHEMATHESIS_VERSION), which fuzzes the API, and a validator of OpenAPI (about 10 s, once)"
+	@python=$$(.tools/find-python 3.10); $(call python-tool,schemathesis,schemathesis==$(SCHEMATHESIS_VERSION)' 'openapi-spec-validator)
 
 # LocalStack alone enforces the destination conditions of CopyObject. Without
 # it those tests say loudly that they did not run; in CI that is a failure.
