@@ -58,6 +58,7 @@ func main() {
 		Inspect: &inspect.Inspector{
 			Replicator: replicator,
 			Failures:   items,
+			Transfers:  items,
 			Lister:     objects,
 			Now:        time.Now,
 			Slots:      make(chan struct{}, lookers),

@@ -57,6 +57,17 @@ type viewBody struct {
 	WillRetryAt *time.Time       `json:"will_retry_at"`
 	// Origin of the object asked for; null: it is not there.
 	Origin *originBody `json:"origin"`
+	// Transfer of a large object that is being copied by parts; null: none is.
+	Transfer *transferBody `json:"transfer"`
+}
+
+// transferBody is how far a copy by parts is.
+type transferBody struct {
+	BegunAt     *time.Time `json:"begun_at"`
+	Parts       int        `json:"parts"`
+	PartsDone   int        `json:"parts_done"`
+	Bytes       int64      `json:"bytes"`
+	BytesCopied int64      `json:"bytes_copied"`
 }
 
 type objectErrorBody struct {
@@ -93,6 +104,9 @@ func viewBodyOf(v inspect.View) viewBody {
 		}
 		b.Error = &objectErrorBody{f.Code, f.Message, f.Advice, instant(f.OccurredAt), f.Attempts}
 		b.WillRetryAt = instant(f.Due())
+	}
+	if p := v.Transfer; p != nil {
+		b.Transfer = &transferBody{instant(p.BegunAt), p.Parts, p.Done, p.Bytes, p.Copied}
 	}
 	if o := v.Origin; o != nil {
 		b.Origin = &originBody{refBody: refBodyOf(o.Ref), LastModified: instant(o.LastModified), Chain: []string{}}

@@ -65,7 +65,7 @@ func newWorld(t testing.TB) *world {
 		Catalogs: w.ledger, Runs: w.runs, Store: w.store, Failures: w.ledger, Hours: w.ledger, Capabilities: w.ledger,
 		Inspect: &inspect.Inspector{
 			Replicator: replicate.New(w.objects, w.ledger, w.ledger, w.clock, 12*time.Minute),
-			Failures:   w.ledger, Lister: w.objects, Now: w.clock, Slots: make(chan struct{}, 2),
+			Failures:   w.ledger, Transfers: &storetest.Transfers{}, Lister: w.objects, Now: w.clock, Slots: make(chan struct{}, 2),
 		},
 		Assets: fstest.MapFS{"htmx.min.js": {Data: []byte("htmx")}, "idiomorph-ext.min.js": {Data: []byte("idiomorph")}},
 		Log:    slog.New(slog.NewJSONHandler(&w.log, nil)), Now: w.clock,

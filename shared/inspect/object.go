@@ -12,14 +12,24 @@ import (
 
 	"bucket-replicator/shared/decide"
 	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/parts"
 	"bucket-replicator/shared/replicate"
 	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/transfer"
 )
 
 // Failures finds what is recorded of one source object under a rule; false where
 // nothing is. It fails with an *object.Error.
 type Failures interface {
 	Failure(ctx context.Context, rule string, source object.Ref) (object.Failure, bool, error)
+}
+
+// Transfers finds the copy by parts that is under way to an address, the zero one
+// where there is none, and the parts of it that somebody claimed. It fails with
+// an *object.Error.
+type Transfers interface {
+	Transfer(ctx context.Context, to object.Ref) (object.Transfer, error)
+	Parts(ctx context.Context, tr object.Transfer) ([]transfer.Part, error)
 }
 
 // maxKey is the longest key that S3 takes, in bytes.
@@ -30,6 +40,7 @@ const maxKey = 1024
 type Inspector struct {
 	Replicator *replicate.Replicator
 	Failures   Failures
+	Transfers  Transfers
 	Lister     Lister
 	Now        func() time.Time
 	// Slots bounds how many objects are looked at, at a time.
@@ -73,6 +84,17 @@ type View struct {
 	// Origin of the object asked for, if it is there: where its content was
 	// first written, when, and what buckets it came through. Nil where it is not.
 	Origin *object.Origin
+	// Transfer is how far a large object is that is being copied by parts; nil
+	// where none is.
+	Transfer *Progress
+}
+
+// Progress of a copy by parts.
+type Progress struct {
+	BegunAt     time.Time
+	Parts, Done int
+	// Bytes of the object, and of the parts that are done.
+	Bytes, Copied int64
 }
 
 // Final reports whether nothing is about to happen by itself: nothing is to be
@@ -146,9 +168,37 @@ func (i *Inspector) view(ctx context.Context, c replicate.Concern, s replicate.O
 	if s.Err == nil {
 		v.Next, v.Reason = s.Plan.Action, s.Plan.Reason
 		v.Origin = origin(s.Input, asSource)
+		if s.Plan.Action == decide.Copy && s.Input.Source.Size >= parts.MinSize { // no smaller one is copied by parts
+			var err error
+			if v.Transfer, err = i.progress(ctx, v); err != nil {
+				return View{}, err
+			}
+		}
 	}
 	v.Status = status(v, s.Input)
 	return v, nil
+}
+
+// progress is how far the copy by parts is that is under way for the view's rule.
+func (i *Inspector) progress(ctx context.Context, v View) (*Progress, error) {
+	tr, err := i.Transfers.Transfer(ctx, v.Dest)
+	if err != nil || tr.ID == "" || tr.Rule != v.Rule || tr.From != v.Source {
+		return nil, err
+	}
+	known, err := i.Transfers.Parts(ctx, tr)
+	if err != nil {
+		return nil, err
+	}
+	layout := parts.Layout{Size: tr.Size, PartSize: tr.PartSize}
+	p := &Progress{BegunAt: tr.BegunAt, Parts: layout.Count(), Bytes: tr.Size}
+	for _, one := range known {
+		if one.Number != transfer.Completing && one.Done() {
+			first, last := layout.Bytes(one.Number)
+			p.Done++
+			p.Copied += last - first + 1
+		}
+	}
+	return p, nil
 }
 
 // status is a view in a word. The first that applies counts.

@@ -222,3 +222,37 @@ func TestWhatALookCosts(t *testing.T) {
 		t.Errorf("%d reads of provenance, %d of failures", reads, failures)
 	}
 }
+
+func TestHowFarALargeObjectIs(t *testing.T) {
+	w := newWorld(t, storetest.Traits{}, mirror("a", "b"))
+	from, to := object.Ref{Bucket: a, Key: "large"}, object.Ref{Bucket: b, Key: "large"}
+	w.objects.Put(from, storetest.Content{Body: []byte("x"), Size: 25 << 20})
+	want := func(what string, progress *inspect.Progress) {
+		t.Helper()
+		views, err := w.inspector.Object(t.Context(), w.rules(), from)
+		if err != nil || len(views) != 1 || views[0].Status != inspect.Pending || !reflect.DeepEqual(views[0].Transfer, progress) {
+			t.Errorf("%s: %+v, %v; want %+v", what, views, err, progress)
+		}
+	}
+	want("nothing has begun", nil)
+	tr := object.Transfer{ID: "t", Rule: "a-b", From: from, To: to, Size: 25 << 20, PartSize: 10 << 20, BegunAt: w.now()}
+	if _, err := w.transfers.PutTransfer(t.Context(), object.Transfer{}, tr); err != nil {
+		t.Fatal(err)
+	}
+	progress := inspect.Progress{BegunAt: w.now(), Parts: 3, Bytes: 25 << 20}
+	want("no part is done", &progress)
+	for _, number := range []int{3, 1} {
+		p, err := w.transfers.ClaimPart(t.Context(), tr, number, "worker", w.now(), w.now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want("a part is being copied", &progress)
+		p.PartCopied = object.PartCopied{ETag: "e"}
+		if err := w.transfers.FinishPart(t.Context(), tr, p); err != nil {
+			t.Fatal(err)
+		}
+		progress.Done++
+		progress.Copied += map[int]int64{3: 5 << 20, 1: 10 << 20}[number]
+		want("some are done", &progress)
+	}
+}

@@ -38,6 +38,7 @@ type world struct {
 	tickets   *storetest.Tickets
 	runs      *run.Runs
 	inspector *inspect.Inspector
+	transfers *storetest.Transfers
 	events    []object.Change
 	serial    int
 }
@@ -45,7 +46,7 @@ type world struct {
 func newWorld(t testing.TB, traits storetest.Traits, rules ...rule.Rule) *world {
 	w := &world{
 		t: t, clock: time.Date(2026, 4, 1, 12, 0, 0, 0, time.UTC),
-		ledger: &storetest.Ledger{}, tickets: &storetest.Tickets{},
+		ledger: &storetest.Ledger{}, transfers: &storetest.Transfers{}, tickets: &storetest.Tickets{},
 	}
 	w.objects = storetest.NewObjects(w.now)
 	w.objects.AddBucket(a, traits)
@@ -59,7 +60,7 @@ func newWorld(t testing.TB, traits storetest.Traits, rules ...rule.Rule) *world 
 	w.store = &storetest.Runs{Ledger: w.ledger}
 	w.runs = run.New(w.store, w.tickets, w.now)
 	w.inspector = &inspect.Inspector{
-		Replicator: w.replicator(), Failures: w.ledger, Lister: w.objects, Now: w.now, Slots: make(chan struct{}, 1),
+		Replicator: w.replicator(), Failures: w.ledger, Transfers: w.transfers, Lister: w.objects, Now: w.now, Slots: make(chan struct{}, 1),
 	}
 	c := rule.Catalog{Storage: rule.Default().Storage}
 	c.Storage.Buckets = map[string]rule.Bucket{"a": {}, "b": {}}
