@@ -13,6 +13,7 @@ import (
 	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/config"
 	"bucket-replicator/shared/ledger"
+	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/queue"
 	"bucket-replicator/shared/reconcile"
@@ -34,6 +35,10 @@ const concurrency = 128
 // saveGap lets a thousand workers save no more often than half of what one
 // partition of the table takes.
 const saveGap = 2 * time.Second
+
+// patience is how long an object waits for its rule's limits before its shard is
+// put away, so that others do not wait beside it.
+const patience = 30 * time.Second
 
 func main() {
 	env, err := config.ReadReconcile(os.Getenv)
@@ -59,6 +64,7 @@ func main() {
 	replicator.Transfers, replicator.ByParts = &transfer.Transfers{
 		Store: items, Queue: queue.New(aws, env.Transfers.QueueURL), Now: time.Now, NewID: rand.Text,
 	}, env.Transfers.Threshold
+	replicator.Limits = &limit.Limiter{Store: items, Now: time.Now, Holder: rand.Text(), Patience: patience}
 	tickets := queue.New(aws, env.ShardsQueueURL)
 	metrics := telemetry.NewMetrics(env.MetricsNamespace, os.Stdout, time.Now)
 	runs := run.New(items, queue.Tickets{Queue: tickets}, time.Now)

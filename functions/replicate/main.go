@@ -13,6 +13,7 @@ import (
 	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/config"
 	"bucket-replicator/shared/ledger"
+	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/queue"
 	"bucket-replicator/shared/replicate"
@@ -23,6 +24,10 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
+
+// patience is how long an object waits for its rule's limits before its message is
+// put back, which costs as much as a function that waits for some seconds.
+const patience = 2 * time.Second
 
 func main() {
 	env, err := config.ReadReplicate(os.Getenv)
@@ -48,6 +53,7 @@ func main() {
 	replicator.Transfers, replicator.ByParts = &transfer.Transfers{
 		Store: items, Queue: queue.New(aws, env.Transfers.QueueURL), Now: time.Now, NewID: rand.Text,
 	}, env.Transfers.Threshold
+	replicator.Limits = &limit.Limiter{Store: items, Now: time.Now, Holder: rand.Text(), Patience: patience}
 	handler := &replicate.Handler{
 		Replicator:  replicator,
 		Ledger:      items,

@@ -242,7 +242,7 @@ func (h *Handler) view(st rule.Storage, s rule.Stored, j run.Job, last run.Run, 
 		b.held = last.Held
 	}
 	var hint string
-	b.Status, b.sentence, hint = status(b, s.Rule, last)
+	b.Status, b.sentence, hint = status(b, s.Rule, last, h.Now())
 	b.Detail = b.sentence + hint
 	return b
 }
@@ -262,12 +262,15 @@ func expected(r run.Run) *int64 {
 }
 
 // status is a job in a word and in a sentence, and where the API helps further.
-func status(b jobBody, r rule.Rule, last run.Run) (word, sentence, hint string) {
+func status(b jobBody, r rule.Rule, last run.Run, now time.Time) (word, sentence, hint string) {
 	switch {
 	case !b.Enabled:
 		return statusDisabled, "The configuration switches the rule, or all replication, off (enabled: false).", ""
 	case b.Paused:
 		return statusPaused, "Nothing is replicated until somebody resumes the rule, which starts a full run.", ""
+	}
+	if last.State.Active() && !r.Limits.Open(now) {
+		return statusRunning, fmt.Sprintf("Run %d waits for the rule's window, %s UTC; %s scanned so far.", last.ID, r.Limits.Window, count(last.Scanned, "key")), ""
 	}
 	switch last.State {
 	case "":

@@ -100,6 +100,8 @@ const (
 	NotOurs       Reason = "not_ours"       // the source is gone; we did not write what is there, or somebody changed it
 	Lifecycle     Reason = "lifecycle"      // a lifecycle rule removed the source; the rule keeps replicas then
 	Paused        Reason = "paused"         // the rule is paused; resuming it starts a full run
+	Closed        Reason = "closed"         // the rule's window is closed, outside of which nothing moves; a run begins with the next one
+	Limited       Reason = "limited"        // the rule's limits let no more through for now; it is tried again by itself
 	Busy          Reason = "busy"           // another worker is at it at this moment, and will finish it
 	Transferring  Reason = "transferring"   // large: it is being copied by parts, and will be there when all are
 	Reappeared    Reason = "reappeared"     // to be deleted by a sweep, and none to be deleted any more at the second look

@@ -18,6 +18,8 @@ var words = map[Reason]string{
 	Lifecycle:     "A lifecycle rule removed the source, and the rule keeps replicas then (replicate_lifecycle_deletes: false).",
 	Paused:        "The rule is paused; resuming it starts a full run, which makes up for what it missed.",
 	Transferring:  "The object is large and is being copied by parts; the replica appears when all of them are there.",
+	Closed:        "The rule's window is closed, outside of which nothing moves; a full run begins with the next one.",
+	Limited:       "The rule's limits let no more through for now; it is tried again by itself.",
 	Busy:          "Another worker is at the object at this moment, or may be about to record its copy.",
 	Reappeared:    "A run was to delete the object, and found none to be deleted at its second look.",
 	Held:          "Too many deletes came at once; the next run decides, under its limit (max_deletes).",

@@ -100,7 +100,7 @@ type Progress struct {
 // Final reports whether nothing is about to happen by itself: nothing is to be
 // done, or it was tried in vain.
 func (v View) Final() bool {
-	return v.Failure != nil || v.Reason != decide.Busy && !acts(v.Next)
+	return v.Failure != nil || v.Reason != decide.Busy && v.Reason != decide.Closed && !acts(v.Next)
 }
 
 func acts(a decide.Action) bool {

@@ -10,6 +10,7 @@ import (
 
 	"bucket-replicator/shared/decide"
 	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/storetest"
 )
@@ -32,17 +33,27 @@ func (s still) List(_ context.Context, b object.Bucket, _, after string, limit i
 
 // A run whose size nobody knows is cut once its first pages are full, among as
 // many workers as there are, and the next one begins with the same pieces. What
-// they add up to is what one worker would have found.
+// they add up to is what one worker would have found. Workers that the rule does
+// not let copy at the same time get nothing.
 func TestALargeRunIsSharedAndAddsUp(t *testing.T) {
-	const n, workers = 60_000, 4
-	w := calm(t, storetest.Traits{})
+	for name, c := range map[string]struct {
+		workers     int64
+		concurrency int
+	}{"among all workers": {4, 0}, "among those that may copy": {100, 4}} {
+		t.Run(name, func(t *testing.T) { sharedAndAddsUp(t, c.workers, c.concurrency) })
+	}
+}
+
+func sharedAndAddsUp(t *testing.T, workers int64, concurrency int) {
+	const n, most = 60_000, 4
+	w := calm(t, storetest.Traits{}, func(r *rule.Rule) { r.Limits.Concurrency = concurrency })
 	lister := still{objects: make([]object.Listed, n)}
 	for i := range lister.objects {
 		lister.objects[i] = object.Listed{Key: fmt.Sprintf("logs/%08d", i), State: object.State{
 			Presence: object.Present, ETag: "e", Size: 1, LastModified: w.clock,
 		}}
 	}
-	for nth, want := range []struct{ least, most int64 }{{2, 40}, {2, workers}} {
+	for nth, want := range []struct{ least, most int64 }{{2, 40}, {2, most}} {
 		// The first worker goes no further until it has shared. Only the source
 		// is asked where to.
 		lister.wait = func(after string) {

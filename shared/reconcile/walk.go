@@ -9,6 +9,7 @@ import (
 
 	"bucket-replicator/shared/decide"
 	"bucket-replicator/shared/keyspace"
+	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/replicate"
 	"bucket-replicator/shared/rule"
@@ -76,6 +77,7 @@ type walk struct {
 type segment struct {
 	upTo   string // its last key
 	keys   int
+	bytes  int64 // of the sources of slow
 	totals run.Totals
 	slow   []replicate.Sighting // what needs more than the listings
 	done   bool
@@ -146,7 +148,7 @@ func (k *walk) readAll(settling, reading context.Context, stop context.CancelCau
 		seg.upTo = p.Key
 		seg.keys++
 		k.errand.consider(seg, p)
-		if len(seg.slow) >= min(segmentSize, k.rule.BatchSize) || seg.keys >= segmentKeys {
+		if k.full(seg) {
 			if err := k.dispatch(settling, reading, stop, seg); err != nil {
 				return err
 			}
@@ -157,6 +159,13 @@ func (k *walk) readAll(settling, reading context.Context, stop context.CancelCau
 		return context.Cause(reading)
 	}
 	return k.dispatch(settling, reading, stop, seg)
+}
+
+// full reports whether a segment is to be saved. Under a limit it has no more than
+// a second's worth, so that it comes to its end among many.
+func (k *walk) full(seg *segment) bool {
+	rate := k.rule.Limits.BytesPerSecond
+	return len(seg.slow) >= min(segmentSize, k.rule.BatchSize) || seg.keys >= segmentKeys || rate > 0 && seg.bytes >= rate
 }
 
 // advance notes the next key, unless it was given away.
@@ -195,6 +204,7 @@ func (k *walk) consider(seg *segment, p keyspace.Pair) {
 		return
 	}
 	seg.slow = append(seg.slow, s)
+	seg.bytes += p.Source.Size
 }
 
 func (k *walk) sighting(p keyspace.Pair) replicate.Sighting {
@@ -276,6 +286,9 @@ func (k *walk) count(ctx context.Context, totals *run.Totals, o replicate.Outcom
 			k.log.InfoContext(ctx, "adopted", "dest_bucket", o.Dest.Bucket.String(), "dest_key", o.Dest.Key)
 		}
 	case replicate.Deferred:
+		if o.Wait > 0 {
+			return &limit.Held{Rule: o.Rule, For: o.Wait}
+		}
 		totals.Skip(string(decide.Busy), 1)
 	case replicate.Candidate:
 		totals.Candidates++
@@ -286,6 +299,9 @@ func (k *walk) count(ctx context.Context, totals *run.Totals, o replicate.Outcom
 	default:
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if errors.Is(o.Err, limit.ErrClosed) {
+			return o.Err
 		}
 		o.Result = replicate.Failed
 		totals.Errors++

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"time"
 
+	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/replicate"
 	"bucket-replicator/shared/rule"
@@ -98,6 +99,10 @@ func (w *Worker) Work(ctx context.Context, t run.Ticket, owner string) error {
 		log.WarnContext(ctx, "the rule of the run is gone, paused, or leads elsewhere")
 		return nil
 	}
+	if !of.Verifies() && !a.Limits.Open(w.Now()) {
+		log.InfoContext(ctx, "parked", "why", limit.ErrClosed.Error())
+		return ignoreOver(w.Runs.Park(ctx, shard, false))
+	}
 	if shard.Tries > maxTries {
 		shard.Error = fmt.Sprintf("shard %s made no progress in %d tries; the function's log says why", shard.ID, maxTries)
 		_, err := w.Runs.End(ctx, a, shard)
@@ -106,8 +111,17 @@ func (w *Worker) Work(ctx context.Context, t run.Ticket, owner string) error {
 	k := w.walk(of, shard, rules, revision, a, log)
 	if !of.Verifies() { // which copies nothing
 		defer k.tally(ctx, shard.Totals)
+		defer k.returnPlaces(ctx)
 	}
 	return k.run(ctx, t.Hop)
+}
+
+// returnPlaces leaves the rule's places to others at once. Where that fails they
+// come back by themselves.
+func (k *walk) returnPlaces(ctx context.Context) {
+	if err := k.Replicator.Limits.Return(ctx, k.rule.Name); err != nil {
+		k.log.WarnContext(ctx, "places not returned", "error", err)
+	}
 }
 
 // tally counts what this attempt brought the shard on by.
@@ -140,6 +154,9 @@ func (w *Worker) walk(of run.Run, shard run.Shard, rules *rule.Set, revision int
 		inFlight: make(chan struct{}, max(2, cap(w.Slots)/segmentSize+2)),
 	}
 	k.errand = k
+	if most := int64(a.Limits.Concurrency); most > 0 {
+		k.workers = min(k.workers, most)
+	}
 	if of.Verifies() {
 		k.errand = newVerification(k, revision)
 		k.workers /= 2
@@ -168,6 +185,12 @@ func (k *walk) run(ctx context.Context, hop int) (err error) {
 		reading, cancel = context.WithDeadline(ctx, deadline.Add(-readReserve))
 		defer cancel()
 	}
+	if closes, bounded := k.rule.Limits.Closes(k.Now()); bounded && !k.of.Verifies() {
+		var cancel context.CancelFunc
+		reading, cancel = context.WithTimeoutCause(reading, closes.Sub(k.Now()), limit.ErrClosed)
+		defer cancel()
+	}
+	held := (*limit.Held)(nil)
 	if k.shard.Phase.Deletes() {
 		err = k.deleting(settling, reading)
 	} else {
@@ -182,6 +205,9 @@ func (k *walk) run(ctx context.Context, hop int) (err error) {
 	case run.IsOver(err):
 		k.log.InfoContext(ctx, "stopped", "why", err.Error())
 		return nil
+	case errors.Is(err, limit.ErrClosed), errors.As(err, &held):
+		k.log.InfoContext(ctx, "parked", "why", err.Error())
+		return ignoreOver(k.Runs.Park(ctx, k.shard, true))
 	case errors.Is(err, replicate.ErrRulesChanged), ctx.Err() == nil && reading.Err() != nil:
 		k.log.InfoContext(ctx, "the rest is put back", "hop", hop+1)
 		return ignoreOver(k.Runs.Yield(ctx, k.shard, hop+1))

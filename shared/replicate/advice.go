@@ -39,7 +39,7 @@ func (o Outcome) healthy() bool {
 	case Copied, Retagged, Deleted, Parked:
 		return true
 	case Skipped:
-		return o.Reason != decide.Paused && o.Reason != decide.Transferring
+		return o.Reason != decide.Paused && o.Reason != decide.Closed && o.Reason != decide.Transferring
 	default:
 		return false
 	}

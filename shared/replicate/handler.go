@@ -54,9 +54,10 @@ type Handler struct {
 type delivery struct {
 	event.Message
 	outcomes []Outcome
-	retry    bool  // it came because of a recorded failure
-	err      error // the message could not be worked on at all
-	bad      error // it cannot be decoded
+	since    time.Time // of the oldest change in it
+	retry    bool      // it came because of a recorded failure
+	err      error     // the message could not be worked on at all
+	bad      error     // it cannot be decoded
 }
 
 // Handle works on one batch and answers which messages are to be delivered
@@ -104,6 +105,9 @@ func (h *Handler) replicate(ctx context.Context, messages []event.Message) []*de
 				h.Metrics.Count(telemetry.EventsDropped, 1)
 				continue
 			}
+			if d.since.IsZero() || c.Time.Before(d.since) {
+				d.since = c.Time
+			}
 			d.retry = d.retry || c.Kind == object.Due
 			work = append(work, Work{Change: c, Message: m.ID, Delivery: m.Received, Patient: m.Deferrals > 0})
 			owner = append(owner, d)
@@ -146,7 +150,7 @@ func (h *Handler) settle(ctx context.Context, d *delivery, did Tally) bool {
 		h.Log.ErrorContext(ctx, "not tried", "message", d.ID, "received", d.Received, "error", d.err)
 		return h.giveBack(ctx, d, h.backoff(d.Received))
 	}
-	done, deferred := true, false
+	done, deferred, held := true, false, time.Duration(0)
 	for _, o := range d.outcomes {
 		if o.Result == Retried && last {
 			o.Result = Failed
@@ -156,6 +160,7 @@ func (h *Handler) settle(ctx context.Context, d *delivery, did Tally) bool {
 		}
 		done = done && o.Result != Retried && o.Result != Crashed
 		deferred = deferred || o.Result == Deferred
+		held = max(held, o.Wait)
 		if d.retry {
 			o.Latency = 0 // the message is younger than what happened
 		}
@@ -168,10 +173,12 @@ func (h *Handler) settle(ctx context.Context, d *delivery, did Tally) bool {
 	switch {
 	case !done:
 		return h.giveBack(ctx, d, h.backoff(d.Received))
+	case held > 0:
+		return h.hold(ctx, d, held)
 	case deferred && d.Deferrals >= maxDeferrals:
 		return h.giveBack(ctx, d, lastDeferral)
 	case deferred:
-		return h.putBack(ctx, d)
+		return h.putBack(ctx, d, d.Message, doubled(firstDeferral, d.Deferrals, lastDeferral))
 	default:
 		return true
 	}
@@ -199,10 +206,19 @@ func (h *Handler) healed(ctx context.Context, d *delivery, o Outcome) bool {
 	return err == nil || d.Received >= h.MaxReceives
 }
 
+// hold puts the message back because of a limit. That is not counted, for it may
+// take any time; an event that waited long waits longer, and no two alike.
+func (h *Handler) hold(ctx context.Context, d *delivery, least time.Duration) bool {
+	again := d.Message
+	again.Deferrals-- // Defer counts
+	waits := min(max(h.Now().Sub(d.since), firstDeferral), lastBackoff)
+	return h.putBack(ctx, d, again, max(least, h.jittered(waits)))
+}
+
 // putBack sends the message again as a new one, for this is no try. The old one
 // is finished only when the new one is safe.
-func (h *Handler) putBack(ctx context.Context, d *delivery) bool {
-	if err := h.Queue.Defer(ctx, d.Message, doubled(firstDeferral, d.Deferrals, lastDeferral)); err != nil {
+func (h *Handler) putBack(ctx context.Context, d *delivery, again event.Message, delay time.Duration) bool {
+	if err := h.Queue.Defer(ctx, again, delay); err != nil {
 		h.Log.WarnContext(ctx, "defer", "message", d.ID, "error", err)
 		return h.giveBack(ctx, d, h.backoff(d.Received))
 	}
@@ -219,10 +235,14 @@ func (h *Handler) giveBack(ctx context.Context, d *delivery, delay time.Duration
 	return false
 }
 
-// backoff is the delay before delivery number received+1: doubling, half of it
-// random, so that a storm does not come back in step.
+// backoff is the delay before delivery number received+1: doubling, and jittered,
+// so that a storm does not come back in step.
 func (h *Handler) backoff(received int) time.Duration {
-	d := doubled(firstBackoff, received-1, lastBackoff)
+	return h.jittered(doubled(firstBackoff, received-1, lastBackoff))
+}
+
+// jittered is d, half of it random.
+func (h *Handler) jittered(d time.Duration) time.Duration {
 	return d/2 + time.Duration(h.Jitter()*float64(d/2))
 }
 

@@ -117,6 +117,8 @@ func (t *task) foresee(in *decide.Input, base, sourceBase object.Provenance) dec
 		plan = decide.Plan{Action: decide.Skip, Reason: decide.Busy}
 	case t.match.Rule.Paused && plan.Action != decide.Skip:
 		plan = decide.Plan{Action: decide.Skip, Reason: decide.Paused}
+	case moves(plan.Action) && t.closed():
+		plan = decide.Plan{Action: decide.Skip, Reason: decide.Closed}
 	}
 	return plan
 }

@@ -34,4 +34,7 @@ type Outcome struct {
 	Bytes        int64         // copied
 	Latency      time.Duration // from the event to the replica, where one was copied for an event
 	Err          error         // where Retried or Failed
+	// Wait is how long at least a limit holds the object back, where Deferred for
+	// that.
+	Wait time.Duration
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
 )
@@ -25,6 +26,8 @@ type Replicator struct {
 	// copied at once. Not to be changed once in use.
 	Transfers Transfers
 	ByParts   int64
+	// Limits hold what moves to the limits of its rule. Nil: nothing does.
+	Limits *limit.Limiter
 
 	objects  Objects
 	ledger   Ledger

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bucket-replicator/shared/decide"
+	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
 )
@@ -99,6 +100,11 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 			return t.outcome(Deferred, "")
 		case plan.Action == decide.Delete && t.sight != nil && !t.sight.deletes:
 			return t.outcome(Candidate, plan.Reason)
+		case moves(plan.Action) && t.closed():
+			if t.sight != nil {
+				return t.stopped(limit.ErrClosed)
+			}
+			return t.skipped(decide.Closed)
 		case plan.Action == decide.Delete && t.sight == nil:
 			if within, err := t.countDelete(ctx); err != nil {
 				return t.stopped(err)
@@ -295,6 +301,17 @@ func (t *task) act(ctx context.Context, in decide.Input, plan decide.Plan) error
 		}
 		return nil
 	}
+	if moves(plan.Action) && t.landing == nil {
+		size := int64(0)
+		if plan.Action == decide.Copy && !t.large(in) {
+			size = in.Source.Size
+		}
+		leave, err := t.Limits.Enter(ctx, in.Rule.Name, in.Rule.Limits, size)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	switch plan.Action {
 	case decide.Copy:
 		if t.landing == nil && t.large(in) {
@@ -322,6 +339,25 @@ func (t *task) act(ctx context.Context, in decide.Input, plan decide.Plan) error
 		}
 	}
 	return nil
+}
+
+// moves reports whether the action does something to the destination.
+func moves(a decide.Action) bool {
+	return a == decide.Copy || a == decide.Retag || a == decide.Delete
+}
+
+// closed reports whether the rule's window keeps the task from moving anything. A
+// copy by parts that was begun is brought to its end.
+func (t *task) closed() bool {
+	limits, now := t.match.Rule.Limits, t.now()
+	switch {
+	case t.landing != nil:
+		return false
+	case t.sight != nil:
+		return !t.sight.dry && !limits.Open(now)
+	default:
+		return limits.Shut(now)
+	}
 }
 
 // forget drops the item that was read. Where it changed since, somebody wrote
@@ -484,6 +520,10 @@ func (t *task) skipped(why decide.Reason) Outcome { return t.outcome(Skipped, wh
 // stopped is the outcome of an error.
 func (t *task) stopped(err error) Outcome {
 	o := t.outcome(Retried, "")
+	if held := (*limit.Held)(nil); errors.As(err, &held) {
+		o.Result, o.Reason, o.Wait = Deferred, decide.Limited, held.For
+		return o
+	}
 	if object.ClassOf(err) == object.Permanent {
 		o.Result = Failed
 	}

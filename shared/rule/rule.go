@@ -192,6 +192,11 @@ type Limits struct {
 	// BytesPerSecond copied. 0: no limit.
 	BytesPerSecond int64 `json:"bytes_per_second,omitempty" yaml:"bytes_per_second,omitempty" jsonschema:"minimum=0"`
 	// Window is the time of day in which reconciles run, such as
-	// "22:00-06:00", UTC; any time where empty.
+	// "22:00-06:00", UTC; any time where empty. What one has not come to waits
+	// for the next day's.
 	Window string `json:"window,omitempty" yaml:"window,omitempty" jsonschema:"pattern=^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]$"`
+	// OutsideWindow is what moves while the window is closed: "events", the
+	// default, or "nothing". Then a reconcile makes up for the events when it
+	// opens.
+	OutsideWindow string `json:"outside_window,omitempty" yaml:"outside_window,omitempty" jsonschema:"enum=events,enum=nothing"`
 }

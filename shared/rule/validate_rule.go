@@ -170,7 +170,13 @@ func (v *validator) checkLimits(path string, l Limits) {
 	if l.BytesPerSecond < 0 {
 		v.refuse(path+".bytes_per_second", "%d is below 0 (0: no limit)", l.BytesPerSecond)
 	}
+	if l.OutsideWindow != "" && l.OutsideWindow != Events && l.OutsideWindow != Nothing {
+		v.refuse(path+".outside_window", "%q is not one of: %s, %s", l.OutsideWindow, Events, Nothing)
+	}
 	if l.Window == "" {
+		if l.OutsideWindow != "" {
+			v.refuse(path+".outside_window", "goes with a window only")
+		}
 		return
 	}
 	from, to, _ := strings.Cut(l.Window, "-")

@@ -136,6 +136,8 @@ func TestValidateRefusesInRule(t *testing.T) {
 		"a negative concurrency":               {func(r *rule.Rule) { r.Limits.Concurrency = -1 }, "limits.concurrency", "-1 is not within"},
 		"a negative rate":                      {func(r *rule.Rule) { r.Limits.BytesPerSecond = -1 }, "limits.bytes_per_second", "-1 is below 0"},
 		"a window after midnight's end":        {func(r *rule.Rule) { r.Limits.Window = "22:00-24:00" }, "limits.window", "is not a time of day such as"},
+		"nothing outside no window":            {func(r *rule.Rule) { r.Limits.OutsideWindow = rule.Nothing }, "limits.outside_window", "goes with a window only"},
+		"something unknown outside the window": {func(r *rule.Rule) { r.Limits.Window, r.Limits.OutsideWindow = "22:00-06:00", "all" }, "limits.outside_window", "is not one of"},
 		"a window of no time":                  {func(r *rule.Rule) { r.Limits.Window = "22:00-22:00" }, "limits.window", "is empty"},
 		"a latency below a second":             {func(r *rule.Rule) { r.LatencyTarget = 0 }, "latency_target", "0s is below 1s"},
 	} {

@@ -78,7 +78,8 @@ func refuse(op, ruleName, code, text string) error {
 //
 // A rule's first run, and the first after its scope changed, is followed by
 // another within minutes. A run that comes before its rule is due does not put
-// off the one that is.
+// off the one that is. Where nothing moves outside the rule's window, one is due
+// whenever that opens.
 func (r *Runs) Start(ctx context.Context, a *rule.Active, by Trigger, asked Asked) (Run, error) {
 	if a.Paused {
 		return Run{}, refuse("start run", a.Name, CodePaused, "is paused")
@@ -99,6 +100,9 @@ func (r *Runs) Start(ctx context.Context, a *rule.Active, by Trigger, asked Aske
 		next.NextDue = now.Add(min(secondSweep, interval))
 	case !seen.NextDue.After(now), seen.Retry:
 		next.NextDue = now.Add(interval)
+	}
+	if opens, _ := a.Limits.Opens(now); a.Limits.OutsideWindow == rule.Nothing && opens.Before(next.NextDue) {
+		next.NextDue = opens // to make up for the events until then
 	}
 	return r.begin(ctx, seen, next, Run{Trigger: by, Asked: asked})
 }
@@ -471,6 +475,17 @@ func (r *Runs) Yield(ctx context.Context, s Shard, hop int) error {
 		return err
 	}
 	return r.queue.Send(ctx, []Ticket{{Rule: s.Rule, Run: s.Run, Shard: s.ID, Phase: s.Phase, Hop: hop}})
+}
+
+// Park saves the shard and gives its lease back without a ticket: Revive sends one
+// when all of the run is silent. It is no try that made no progress. walked says
+// that somebody walked since the shard was claimed.
+func (r *Runs) Park(ctx context.Context, s Shard, walked bool) error {
+	s.Owner, s.LeasedUntil, s.Tries = "", time.Time{}, max(0, s.Tries-1)
+	if walked {
+		s.SavedAt = r.now()
+	}
+	return r.store.Save(ctx, s)
 }
 
 // Release saves the shard and gives its lease back, so that the same ticket can

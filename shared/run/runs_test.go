@@ -250,6 +250,16 @@ func TestWhenTheNextRunIsDue(t *testing.T) {
 			s.after(10 * minute).whole(func(s *run.Shard) { s.Error = "no answer" })
 			s.after(minute).whole(nil)
 		}, day},
+		"when the window opens, where nothing moves outside": {func(s *stage) {
+			s.rule.Limits = rule.Limits{Window: "03:00-02:00", OutsideWindow: rule.Nothing}
+			s.whole(nil)
+			s.after(time.Hour).whole(nil)
+		}, 2 * hour},
+		"an interval after that, where events move": {func(s *stage) {
+			s.rule.Limits = rule.Limits{Window: "03:00-02:00"}
+			s.whole(nil)
+			s.after(time.Hour).whole(nil)
+		}, day},
 		"as it was, after one that was cancelled": {func(s *stage) {
 			s.start(run.BySchedule)
 			if _, err := s.runs.Cancel(ctx, "r", 1); err != nil {

@@ -83,7 +83,7 @@ func New(cfg aws.Config, o Options) *Store {
 		// a time; the SDK keeps 10 idle connections to a host. A Lambda may
 		// have 1,024 files open.
 		cfg.HTTPClient = pool.WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConns, t.MaxIdleConnsPerHost = 512, 512
+			t.MaxIdleConns, t.MaxIdleConnsPerHost = widest, widest
 		})
 	}
 	return &Store{
@@ -173,6 +173,7 @@ func (s *Store) client(b rule.Backend) *s3.Client {
 			}
 		}
 		o.Retryer = retryer(retry.DefaultRetryables...)
+		o.HTTPClient = paced{o.HTTPClient, newPace()}
 	})
 	s.clients[b] = c
 	return c

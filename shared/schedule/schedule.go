@@ -183,6 +183,8 @@ func (h *Handler) attend(ctx context.Context, a *rule.Active, job run.Job) error
 		return h.cancel(ctx, job, paused)
 	case job.ActiveRun != 0 && !sameScope:
 		return h.cancel(ctx, job, scopeChanged)
+	case job.ActiveRun != 0 && !a.Limits.Open(now):
+		return nil // what is left waits for the window
 	case job.ActiveRun != 0:
 		return h.revive(ctx, a, job)
 	case a.Paused, !a.Limits.Open(now), sameScope && job.NextDue.After(now):

@@ -342,6 +342,18 @@ func TestARunWhoseTicketsWereLostIsRevived(t *testing.T) {
 	}
 }
 
+func TestARunWaitsForItsWindow(t *testing.T) {
+	s := newStage(t, named("r", duringTheDay))
+	s.tick()
+	s.wantTickets("r 1 1")
+	s.clock = s.clock.Add(5 * time.Hour) // it is 17:00, and nobody came for the ticket
+	s.wait(8 * time.Hour)
+	s.wantTickets()
+	s.clock = time.Date(2026, 1, 2, 8, 58, 0, 0, time.UTC)
+	s.wait(2 * time.Minute)
+	s.wantTickets("r 1 1")
+}
+
 func TestARunWhoseLastWorkerDiedIsFinished(t *testing.T) {
 	s := newStage(t, named("r"))
 	s.tick()
