@@ -67,14 +67,17 @@ func newApp(outdir string) awscdk.App {
 	return awscdk.NewApp(props)
 }
 
+// built are the files in dist/ that the functions are made of.
+var built = []string{
+	"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "transfer/bootstrap", "provision/bootstrap",
+	"admin/bootstrap", "admin/assets/htmx.min.js", "admin/assets/idiomorph-ext.min.js",
+}
+
 // newStacks adds the home stack and one for each other source region.
 func newStacks(app constructs.Construct, settings Settings, config rule.Config) error {
 	var errs []error
-	for _, built := range []string{
-		"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "transfer/bootstrap", "provision/bootstrap",
-		"admin/bootstrap", "admin/assets/htmx.min.js", "admin/assets/idiomorph-ext.min.js",
-	} {
-		if _, err := os.Stat(settings.code(built)); err != nil {
+	for _, file := range built {
+		if _, err := os.Stat(settings.code(file)); err != nil {
 			errs = append(errs, fmt.Errorf("%w: run `make build`", err))
 		}
 	}

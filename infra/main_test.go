@@ -143,15 +143,12 @@ var scratch = func() func(t *testing.T) string {
 				t.Fatal(err)
 			}
 			for _, arch := range []string{"arm64", "amd64"} {
-				for _, built := range []string{
-					"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "transfer/bootstrap", "provision/bootstrap",
-					"admin/bootstrap", "admin/assets/htmx.min.js", "admin/assets/idiomorph-ext.min.js",
-				} {
-					path := filepath.Join(dir, "dist", arch, built)
+				for _, file := range built {
+					path := filepath.Join(dir, "dist", arch, file)
 					if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 						t.Fatal(err)
 					}
-					if err := os.WriteFile(path, []byte(arch+" "+built), 0o755); err != nil {
+					if err := os.WriteFile(path, []byte(arch+" "+file), 0o755); err != nil {
 						t.Fatal(err)
 					}
 				}
