@@ -72,6 +72,8 @@ func (v *validator) checkName(path, name string, taken []string) {
 		v.refuse(path, "is missing: a name of %s", nameRule)
 	case !namePattern.MatchString(name):
 		v.refuse(path, "%q is not a name: %s", name, nameRule)
+	case strings.Trim(name, ".") == "":
+		v.refuse(path, "%q is not a name: browsers and proxies take a path of dots for another", name)
 	case slices.Contains(taken, name):
 		v.refuse(path, "%q is taken: names are unique", name)
 	}

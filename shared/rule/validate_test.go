@@ -104,6 +104,7 @@ func TestValidateRefusesInRule(t *testing.T) {
 	}{
 		"no name":                              {func(r *rule.Rule) { r.Name = "" }, "name", "is missing"},
 		"a name with a slash":                  {func(r *rule.Rule) { r.Name = "a/b" }, "name", `"a/b" is not a name: 1 to 64 letters`},
+		"a name that leads up in a path":       {func(r *rule.Rule) { r.Name = ".." }, "name", `".." is not a name`},
 		"a name of 65 letters":                 {func(r *rule.Rule) { r.Name = strings.Repeat("a", 65) }, "name", "is not a name"},
 		"the name of another rule":             {func(r *rule.Rule) { r.Name = "first" }, "name", `"first" is taken`},
 		"no source bucket":                     {func(r *rule.Rule) { r.Source.Bucket = "" }, "source.bucket", "is missing"},
