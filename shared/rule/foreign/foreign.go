@@ -337,6 +337,9 @@ func cleaned(name string) string {
 		}
 		return '-'
 	}, name)
+	if strings.Trim(name, ".") == "" {
+		name = strings.ReplaceAll(name, ".", "-")
+	}
 	return name[:min(len(name), maxName)]
 }
 
