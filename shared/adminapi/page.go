@@ -178,6 +178,9 @@ type verification struct{ verifyBody }
 func (v verification) Active() bool { return v.Status != nil && v.Status.Active() }
 func (v verification) Never() bool  { return v.VerificationID == 0 }
 
+// State is Status where there is one.
+func (v verification) State() run.State { return *v.Status }
+
 // Asks is what a mode is asked for by.
 func (v verification) Asks() []struct{ Mode, Title, About, Question string } {
 	return []struct{ Mode, Title, About, Question string }{

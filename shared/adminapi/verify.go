@@ -44,7 +44,7 @@ type verifyBody struct {
 	Counts         countsBody `json:"counts"`
 	// ByReason counts them by class and reason.
 	ByReason map[run.Class]map[string]int64 `json:"by_reason"`
-	Samples  []findingBody                  `json:"samples"` // up to 5 of each class
+	Samples  []findingBody                  `json:"samples"` // up to 5 of each class, those that match last
 	// Repair is what would make good what differs; null: there is nothing to
 	// repair.
 	Repair *repairBody `json:"repair"`
@@ -114,9 +114,8 @@ func verifyBodyOf(of rule.Rule, v run.Run) verifyBody {
 	for _, f := range v.Findings {
 		b.Samples = append(b.Samples, findingBody{destKeyOf(f.Key), f.Class, f.Reason, f.Why, f.Kept})
 	}
-	slices.SortStableFunc(b.Samples, func(x, y findingBody) int {
-		return slices.Index(run.Classes, x.Class) - slices.Index(run.Classes, y.Class)
-	})
+	rank := func(c run.Class) int { return (slices.Index(run.Classes, c) + len(run.Classes) - 1) % len(run.Classes) }
+	slices.SortStableFunc(b.Samples, func(x, y findingBody) int { return rank(x.Class) - rank(y.Class) })
 	if v.Differences() > 0 && !v.State.Active() {
 		b.Repair = repairOf(of, v)
 	}
@@ -145,10 +144,10 @@ func verdictOf(v run.Run) verdict {
 func verificationIn(v run.Run) string {
 	saw := fmt.Sprintf("%s seen, of which %d match", count(v.Scanned, "key"), v.Of(run.Matched))
 	if n := v.Differences(); n > 0 {
-		saw += fmt.Sprintf(" and %d differ (%d missing, %d orphans, %d mismatches)", n, v.Of(run.MissingOnDest), v.Of(run.OrphanOnDest), v.Of(run.Mismatch))
+		saw += fmt.Sprintf(" and %d differ (%d missing, %d orphaned, %d mismatched)", n, v.Of(run.MissingOnDest), v.Of(run.OrphanOnDest), v.Of(run.Mismatch))
 	}
 	if n := v.Of(run.Unverifiable); n > 0 {
-		saw += fmt.Sprintf("; of %d neither is proved", n)
+		saw += fmt.Sprintf("; %d could not be verified", n)
 	}
 	switch v.State {
 	case "":

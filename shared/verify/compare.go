@@ -77,7 +77,7 @@ func differing(o replicate.Sighting, in decide.Input, plan decide.Plan, reason, 
 		f.Why += "; it is newer than the source, and the rule lets the newer one win"
 	default:
 		f.Kept = true
-		f.Why += "; a run leaves it as it is, for what the tags tell is alike: delete it at the destination, and a run copies it anew"
+		f.Why += "; a run leaves it as it is, as nothing that it goes by differs: delete it at the destination, and a run copies it anew"
 	}
 	return f
 }
