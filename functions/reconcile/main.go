@@ -73,11 +73,13 @@ func main() {
 		Worker: &reconcile.Worker{
 			Replicator: replicator,
 			Verifier: &verify.Verifier{
-				Objects:  objects,
-				Ledger:   items,
-				Now:      time.Now,
-				Sleep:    sleep,
-				LeaseTTL: env.VisibilityTimeout,
+				Objects:   objects,
+				Ledger:    items,
+				Now:       time.Now,
+				Sleep:     sleep,
+				LeaseTTL:  env.VisibilityTimeout,
+				Transfers: items,
+				ByParts:   env.Transfers.Threshold,
 			},
 			Runs:     runs,
 			Lister:   objects,
