@@ -159,7 +159,7 @@ func (w *Worker) walk(of run.Run, shard run.Shard, rules *rule.Set, revision int
 	}
 	if of.Verifies() {
 		k.errand = newVerification(k, revision)
-		k.workers /= 2
+		k.workers = max(1, k.workers/2)
 	}
 	if shard.Tries > 1 || shard.Fence > 1 {
 		k.recheck = later(shard.SavedAt, of.StartedAt).Add(-clockSkew)
