@@ -106,7 +106,7 @@ func copying(partition string, buckets []bucket) access {
 				a.allow(arn, "s3:GetObjectTagging", "s3:GetObjectVersionTagging", "s3:PutObjectTagging", "s3:PutObjectVersionTagging")
 			}
 			if b.CopiesLocks {
-				a.allow(arn, "s3:PutObjectRetention", "s3:PutObjectLegalHold")
+				a.allow(arn, "s3:GetObjectRetention", "s3:GetObjectLegalHold", "s3:PutObjectRetention", "s3:PutObjectLegalHold")
 			}
 			if b.WritesACL {
 				a.allow(arn, "s3:PutObjectAcl")

@@ -250,7 +250,7 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		"fresh":          {"GetObject reports/*", "GetObjectTagging reports/*", "GetObjectVersionTagging reports/*", "ListBucket"},
 		"frankfurt-logs": {"GetObject 2026 *", "GetObjectTagging 2026 *", "GetObjectVersionTagging 2026 *", "ListBucket"},
 		"plain":          {"GetObject *", "GetObjectLegalHold *", "GetObjectRetention *", "GetObjectTagging *", "GetObjectVersionTagging *", "ListBucket"},
-		"locked":         {"GetObject *", "GetObjectTagging *", "GetObjectVersionTagging *", "ListBucket", "PutObject *", "PutObjectLegalHold *", "PutObjectRetention *", "PutObjectTagging *", "PutObjectVersionTagging *"},
+		"locked":         {"GetObject *", "GetObjectLegalHold *", "GetObjectRetention *", "GetObjectTagging *", "GetObjectVersionTagging *", "ListBucket", "PutObject *", "PutObjectLegalHold *", "PutObjectRetention *", "PutObjectTagging *", "PutObjectVersionTagging *"},
 		"archive": {
 			"GetObject fresh/*", "GetObject logs/*", "GetObject partner/*", "GetObject plain/*", "GetObject sister/*",
 			"GetObjectTagging fresh/*", "GetObjectTagging logs/*", "GetObjectTagging partner/*", "GetObjectTagging plain/*", "GetObjectTagging sister/*",

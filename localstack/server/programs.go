@@ -37,7 +37,7 @@ func MiniStack(ctx context.Context, o Options) (*Server, error) {
 	}.start(ctx, o)
 }
 
-// LocalStack starts LocalStack 4.14 with S3 and SQS only.
+// LocalStack starts LocalStack 4.14 with S3, SQS and KMS only.
 func LocalStack(ctx context.Context, o Options) (*Server, error) {
 	return program{
 		name: "LocalStack",
@@ -50,7 +50,7 @@ func LocalStack(ctx context.Context, o Options) (*Server, error) {
 				"FILESYSTEM_ROOT=" + filepath.Join(dir, "root"),
 				"LOCALSTACK_VOLUME_DIR=" + filepath.Join(dir, "volume"),
 				"GATEWAY_LISTEN=127.0.0.1:" + strconv.Itoa(port),
-				"SERVICES=s3,sqs",
+				"SERVICES=s3,sqs,kms",
 				"DISABLE_EVENTS=1",
 				"SKIP_SSL_CERT_DOWNLOAD=1",
 			}

@@ -55,6 +55,9 @@ type viewBody struct {
 	// Error is what the last attempt failed with, where the rule is not in step.
 	Error       *objectErrorBody `json:"error"`
 	WillRetryAt *time.Time       `json:"will_retry_at"`
+	// Lost names what the replica could not be given, as its backend cannot
+	// keep it: metadata, tags, checksum, object_lock and so on.
+	Lost []string `json:"lost"`
 	// Origin of the object asked for; null: it is not there.
 	Origin *originBody `json:"origin"`
 	// Transfer of a large object that is being copied by parts; null: none is.
@@ -89,7 +92,7 @@ type originBody struct {
 func viewBodyOf(v inspect.View) viewBody {
 	b := viewBody{
 		Rule: v.Rule, Role: "destination", Status: v.Status, Detail: v.Reason.Sentence(),
-		Source: refBodyOf(v.Source), Destination: refBodyOf(v.Dest),
+		Source: refBodyOf(v.Source), Destination: refBodyOf(v.Dest), Lost: append([]string{}, v.Lost...),
 	}
 	if v.AsSource {
 		b.Role = "source"

@@ -40,7 +40,7 @@ func TestAnObjectHasAllItsFields(t *testing.T) {
 	w.put(from, "a/x", "hello")
 	const pending = `{"bucket":"aws/from","key":"a/x","rules":[{"rule":"a","role":"source","status":"PENDING","next":"copy","reason":"missing",` +
 		`"detail":"The destination has no such object.","source":{"bucket":"aws/from","key":"a/x"},"destination":{"bucket":"aws/to","key":"a/x"},` +
-		`"error":null,"will_retry_at":null,"origin":{"bucket":"aws/from","key":"a/x","last_modified":"2026-04-01T12:00:00Z","chain":[]},"transfer":null}]}` + "\n"
+		`"error":null,"will_retry_at":null,"lost":[],"origin":{"bucket":"aws/from","key":"a/x","last_modified":"2026-04-01T12:00:00Z","chain":[]},"transfer":null}]}` + "\n"
 	if got := w.ask("GET /objects?bucket=from&key=a/x").wants(200, "").Body; got != pending {
 		t.Errorf("got  %swant %s", got, pending)
 	}
@@ -56,7 +56,7 @@ func TestAnObjectHasAllItsFields(t *testing.T) {
 	w.replicate("a/x")
 	const replica = `{"bucket":"aws/to","key":"a/x","rules":[{"rule":"a","role":"destination","status":"REPLICA","next":"skip","reason":"in_sync",` +
 		`"detail":"The destination holds our copy of this very object.","source":{"bucket":"aws/from","key":"a/x"},"destination":{"bucket":"aws/to","key":"a/x"},` +
-		`"error":null,"will_retry_at":null,"origin":{"bucket":"aws/from","key":"a/x","last_modified":"2026-04-01T12:00:00Z","chain":["aws/from"]},"transfer":null}]}` + "\n"
+		`"error":null,"will_retry_at":null,"lost":[],"origin":{"bucket":"aws/from","key":"a/x","last_modified":"2026-04-01T12:00:00Z","chain":["aws/from"]},"transfer":null}]}` + "\n"
 	if got := w.ask("GET /objects?bucket=to&key=a/x").Body; got != replica {
 		t.Errorf("got  %swant %s", got, replica)
 	}

@@ -9,6 +9,7 @@ package decide
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"bucket-replicator/shared/object"
@@ -42,6 +43,8 @@ type Input struct {
 	// Touched: the source's object tags changed, or may have, as an event said.
 	// That shows neither in its entity tag nor in its time.
 	Touched bool
+	// Locks: retention and legal holds of both sides were looked at.
+	Locks bool
 	// LeaseTTL bounds how long a write that was announced by a lease may take.
 	LeaseTTL time.Duration
 }
@@ -115,6 +118,7 @@ const (
 	Newer    Reason = "newer"     // the source is newer than a foreign object
 	Forced   Reason = "forced"    // the rule lets the source win
 	Priority Reason = "priority"  // takes over from a rule of lower priority
+	LockOnly Reason = "lock_only" // in sync but for Object Lock, of which the source has more
 	TagsOnly Reason = "tags_only" // in sync but for the tags, and the source's count
 	Adopted  Reason = "adopted"   // another replication left this replica, and it is the rule's own now
 	Removed  Reason = "removed"   // the source is gone, and what is there is ours
@@ -206,12 +210,14 @@ func present(in Input) Plan {
 		return skip(DeletedThere)
 	case d.Presence.Gone():
 		why = Missing
-	case ours && reflected:
+	case ours && reflected && !(in.Locks && r.ReplicateObjectLock && s.Lock.Exceeds(d.Lock)):
 		return tags(in)
 	case adopts:
 		return Plan{Action: Adopt, Reason: Adopted, Origin: origin.Through(in.From.Bucket)}
 	case r.Conflict == rule.SkipIfDestExists && in.Rival != rule.Lower:
 		return skip(DestExists)
+	case ours && reflected:
+		why = LockOnly
 	case ours:
 		why = Changed
 	default:
@@ -233,7 +239,7 @@ func present(in Input) Plan {
 func tags(in Input) Plan {
 	r, s, d := in.Rule, in.Source, in.Dest
 	switch known := s.Tags != nil && d.Tags != nil; {
-	case !r.ReplicateTags:
+	case !r.ReplicateTags, slices.Contains(in.Base.Lost, object.LostTags): // it keeps none
 		return skip(InSync)
 	case !known && in.Touched:
 		return Plan{Action: Look}

@@ -175,6 +175,22 @@ func TestTheTable(t *testing.T) {
 			decide.Input{Rule: policy(), Base: base, Source: tagged(original, "one"), Dest: tagged(copied, "")}, decide.Retag, decide.TagsOnly, "e1"},
 		"the source lost its tags, and no event said so": {
 			decide.Input{Rule: policy(), Base: base, Source: tagged(original, ""), Dest: tagged(copied, "other")}, decide.Skip, decide.TagsDiffer, ""},
+		"the destination keeps no tags": {
+			decide.Input{Rule: policy(), Touched: true, Base: untaggable(base), Source: tagged(original, "new"), Dest: tagged(copied, "")}, decide.Skip, decide.InSync, ""},
+		"the source is held by now": {
+			decide.Input{Rule: policy(locks), Locks: true, Base: base, Source: locked(original, "", 0, true), Dest: copied}, decide.Copy, decide.LockOnly, "e1"},
+		"the source's retention was extended": {
+			decide.Input{Rule: policy(locks), Locks: true, Base: base, Source: locked(original, "GOVERNANCE", 50, false), Dest: locked(copied, "GOVERNANCE", 40, false)}, decide.Copy, decide.LockOnly, "e1"},
+		"the source's retention was hardened": {
+			decide.Input{Rule: policy(locks), Locks: true, Base: base, Source: locked(original, "COMPLIANCE", 40, false), Dest: locked(copied, "GOVERNANCE", 40, false)}, decide.Copy, decide.LockOnly, "e1"},
+		"the replica is held for longer": {
+			decide.Input{Rule: policy(locks), Locks: true, Base: base, Source: locked(original, "GOVERNANCE", 40, false), Dest: locked(copied, "GOVERNANCE", 50, true)}, decide.Skip, decide.InSync, ""},
+		"the source is held by now, and the rule never overwrites": {
+			decide.Input{Rule: policy(locks, conflict(rule.SkipIfDestExists)), Locks: true, Base: base, Source: locked(original, "", 0, true), Dest: copied}, decide.Skip, decide.DestExists, ""},
+		"the source is held by now, and the rule leaves locks out": {
+			decide.Input{Rule: policy(), Locks: true, Base: base, Source: locked(original, "", 0, true), Dest: copied}, decide.Skip, decide.InSync, ""},
+		"the source is held by now, and nobody looked at the replica's lock": {
+			decide.Input{Rule: policy(locks), Base: base, Source: locked(original, "", 0, true), Dest: copied}, decide.Skip, decide.InSync, ""},
 		"nobody looked at the replica's tags": {
 			decide.Input{Rule: policy(), Base: base, Source: tagged(original, "one"), Dest: copied}, decide.Skip, decide.InSync, ""},
 		"the source went back to an older version": {
@@ -246,6 +262,21 @@ func TestTheTable(t *testing.T) {
 			}
 		})
 	}
+}
+
+func locks(r *rule.Active) { r.ReplicateObjectLock = true }
+
+// locked is a state whose lock was looked at.
+func locked(s object.State, mode string, until int, hold bool) object.State {
+	if s.Lock = (object.Lock{Mode: mode, LegalHold: hold}); mode != "" {
+		s.Lock.Until = at(until)
+	}
+	return s
+}
+
+func untaggable(p object.Provenance) object.Provenance {
+	p.Lost = []string{object.LostTags}
+	return p
 }
 
 func noTags(r *rule.Active) { r.ReplicateTags = false }

@@ -81,6 +81,8 @@ type View struct {
 	Reason decide.Reason
 	// Failure that is in the way: as it was recorded, or as this look met it.
 	Failure *object.Failure
+	// Lost names what the replica that is there could not be given.
+	Lost []string
 	// Origin of the object asked for, if it is there: where its content was
 	// first written, when, and what buckets it came through. Nil where it is not.
 	Origin *object.Origin
@@ -168,6 +170,9 @@ func (i *Inspector) view(ctx context.Context, c replicate.Concern, s replicate.O
 	if s.Err == nil {
 		v.Next, v.Reason = s.Plan.Action, s.Plan.Reason
 		v.Origin = origin(s.Input, asSource)
+		if b := s.Input.Base; b.Rule == v.Rule && b.Describes(s.Input.Dest) {
+			v.Lost = b.Lost
+		}
 		if s.Plan.Action == decide.Copy && s.Input.Source.Size >= parts.MinSize { // no smaller one is copied by parts
 			var err error
 			if v.Transfer, err = i.progress(ctx, v); err != nil {

@@ -121,6 +121,7 @@ func encode(at object.Ref, p object.Provenance) item {
 	i.setText(schema.Rule, p.Rule)
 	i.setNumber(schema.Run, p.Run)
 	i.setFlag(schema.Adopted, p.Adopted)
+	i.setKeys(schema.Lost, p.Lost)
 	i.setSource(p.Source)
 	i.setText(schema.DestETag, p.Dest.ETag)
 	i.setTime(schema.DestLastModified, p.Dest.LastModified)
@@ -279,6 +280,7 @@ func decode(at object.Ref, i item) (object.Provenance, error) {
 		Rule:     r.text(schema.Rule),
 		Run:      r.number(schema.Run),
 		Adopted:  r.flag(schema.Adopted),
+		Lost:     r.keys(schema.Lost),
 		Source:   r.source(),
 		Dest: object.Dest{
 			ETag:         r.text(schema.DestETag),

@@ -58,9 +58,31 @@ type State struct {
 	Checksum     string            // "ALGORITHM:value" of the full object, empty where unknown
 	Archived     bool              // in an archive class and not restored: it cannot be read now
 	Tags         map[string]string // nil where nobody asked
+	Lock         Lock              // as a look finds it, with the rights to see it
 	// Replica: by its own word the backend's replication wrote it, as
 	// x-amz-replication-status says to a look. A person's write makes it false.
 	Replica bool
+}
+
+// Lock is what Object Lock holds of a version, as far as it is in force.
+type Lock struct {
+	Mode      string    // of the retention: GOVERNANCE or COMPLIANCE
+	Until     time.Time // the retention lasts, UTC; zero: there is none
+	LegalHold bool
+}
+
+// At is what of the lock is in force at a moment.
+func (l Lock) At(now time.Time) Lock {
+	if !l.Until.After(now) {
+		l.Mode, l.Until = "", time.Time{}
+	}
+	return l
+}
+
+// Exceeds reports whether l holds longer or harder than other.
+func (l Lock) Exceeds(other Lock) bool {
+	return l.LegalHold && !other.LegalHold || l.Until.After(other.Until) ||
+		l.Mode == "COMPLIANCE" && other.Mode == "GOVERNANCE"
 }
 
 // Kind says what an event reports. The zero value is not a kind.

@@ -27,6 +27,8 @@ type Provenance struct {
 	// Adopted: the write was not ours but another replication's, of the same
 	// source, and somebody told us to take it over.
 	Adopted bool
+	// Lost names what the replica could not be given: see Copied.
+	Lost []string
 	// Expired remembers that a lifecycle rule removed the source and that the
 	// replica was kept on purpose.
 	Expired bool

@@ -40,6 +40,9 @@ type Copied struct {
 	Lost []string
 }
 
+// LostTags is what Lost calls the object's tags.
+const LostTags = "tags"
+
 // Retag asks for the tags of one version to be replaced, whatever they were.
 type Retag struct {
 	At Ref

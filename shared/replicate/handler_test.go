@@ -606,6 +606,23 @@ func TestAFailedTaggingIsMadeUpFor(t *testing.T) {
 	}
 }
 
+func TestWhatABackendCannotKeepIsRecorded(t *testing.T) {
+	s := newStage(t, storetest.Traits{NoTags: true}, copyRule("a", "b"))
+	s.objects.Put(s.at("a", "k"), storetest.Content{Body: []byte("1"), Tags: map[string]string{"class": "gold"}})
+	s.run()
+	if !strings.Contains(s.log.String(), `"lost":["tags"]`) || !strings.Contains(s.metrics.String(), "PropertiesLost") {
+		t.Errorf("log %s\nmetrics %s", s.log.String(), s.metrics.String())
+	}
+	s.wantResults("copied missing")
+	if got := s.ledger.Item(s.at("b", "k")).Lost; !slices.Equal(got, []string{object.LostTags}) {
+		t.Errorf("the ledger says that %q were lost", got)
+	}
+	// What it cannot keep is not tried over and over.
+	s.objects.PutTags(s.at("a", "k"), map[string]string{"class": "silver"})
+	s.run()
+	s.wantResults("skipped in_sync")
+}
+
 func TestATagFilterAdmitsWhatIsTaggedLater(t *testing.T) {
 	s := newStage(t, storetest.Traits{}, copyRule("a", "b", func(r *rule.Rule) { r.Tags = map[string]string{"class": "gold"} }))
 	s.put("a", "k", "1")

@@ -2,6 +2,8 @@ package replicate
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"bucket-replicator/shared/decide"
@@ -60,8 +62,14 @@ func (r *Replicator) Land(ctx context.Context, rules *rule.Set, l Landing, holde
 	if o.Result != Copied {
 		return o, false
 	}
-	found, err := r.objects.Head(ctx, tr.From, false)
-	return o, err != nil || !tr.Copies(found)
+	found, err := r.objects.Head(ctx, tr.From, a.ReplicateTags)
+	if err != nil || !tr.Copies(found) || !a.ReplicateTags {
+		return o, err != nil || !tr.Copies(found)
+	}
+	// The upload has the tags of when it began, and an event that told of others
+	// meanwhile found the transfer under way.
+	replica, err := r.objects.Head(ctx, tr.To, true)
+	return o, err != nil || !maps.Equal(found.Tags, replica.Tags) && !slices.Contains(o.Lost, object.LostTags)
 }
 
 // findLanded looks for the replica of an attempt whose answer was lost or that
@@ -93,6 +101,7 @@ func (t *task) findLanded(ctx context.Context) error {
 		Rule: tr.Rule, Run: tr.Run, Source: tr.Source,
 		Dest:   object.Dest{ETag: found.ETag, LastModified: found.LastModified, VersionID: found.VersionID},
 		Origin: sourceBase.OriginOf(tr.From, source, t.leaseTTL).Through(tr.From.Bucket),
+		Lost:   tr.Upload.Lost,
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type Outcome struct {
 	Result       Result
 	Reason       decide.Reason
 	Bytes        int64         // copied
+	Lost         []string      // what the replica could not be given; see object.Copied
 	Latency      time.Duration // from the event to the replica, where one was copied for an event
 	Err          error         // where Retried or Failed
 	// Wait is how long at least a limit holds the object back, where Deferred for

@@ -28,6 +28,13 @@ func Report(ctx context.Context, log *slog.Logger, metrics *telemetry.Metrics, o
 		metrics.Count(telemetry.ObjectsCopied, 1, telemetry.Rule, o.Rule)
 		metrics.Count(telemetry.BytesCopied, float64(o.Bytes), telemetry.Rule, o.Rule)
 		attrs = append(attrs, slog.Int64("bytes", o.Bytes))
+		if len(o.Lost) > 0 {
+			level = slog.LevelWarn
+			attrs = append(attrs, slog.Any("lost", o.Lost))
+		}
+		for _, property := range o.Lost {
+			metrics.Count(telemetry.PropertiesLost, 1, telemetry.Rule, o.Rule, telemetry.Reason, property)
+		}
 		if o.Latency > 0 {
 			metrics.Observe(telemetry.ReplicationLatency, o.Latency.Seconds(), telemetry.Rule, o.Rule)
 			attrs = append(attrs, slog.Float64("seconds", o.Latency.Seconds()))

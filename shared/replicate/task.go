@@ -49,6 +49,7 @@ type task struct {
 	wrote      Result             // what took effect so far; empty: nothing
 	why        decide.Reason      // of that
 	bytes      int64              // copied by that
+	lost       []string           // of the source's properties, by that
 	counted    bool               // as a delete of this hour
 	unrecorded *object.Provenance // a copy of ours that the ledger did not take yet
 }
@@ -167,6 +168,7 @@ func (t *task) input(base, sourceBase object.Provenance) decide.Input {
 		Cause:     t.change.Cause,
 		Touched:   t.touched(),
 		Adopt:     t.sight != nil && t.sight.adopt,
+		Locks:     t.sight != nil && t.sight.suspicious,
 		LeaseTTL:  t.leaseTTL,
 	}
 	t.remembered(&in, base, sourceBase)
@@ -393,7 +395,7 @@ func (t *task) copy(ctx context.Context, in decide.Input, plan decide.Plan) erro
 		}
 		return err
 	}
-	t.wrote, t.why, t.bytes = Copied, plan.Reason, in.Source.Size
+	t.wrote, t.why, t.bytes, t.lost = Copied, plan.Reason, in.Source.Size, copied.Lost
 	return t.record(ctx, object.Provenance{
 		Rule: r.Name,
 		Run:  t.runID(),
@@ -403,6 +405,7 @@ func (t *task) copy(ctx context.Context, in decide.Input, plan decide.Plan) erro
 		},
 		Dest:   copied.Dest,
 		Origin: plan.Origin,
+		Lost:   copied.Lost,
 	}, revision)
 }
 
@@ -534,7 +537,7 @@ func (t *task) stopped(err error) Outcome {
 func (t *task) outcome(result Result, why decide.Reason) Outcome {
 	o := Outcome{Rule: t.match.Rule.Name, Source: t.change.Ref, Dest: t.match.Dest, Result: result, Reason: why}
 	if result == Copied {
-		o.Bytes = t.bytes
+		o.Bytes, o.Lost = t.bytes, t.lost
 		if !t.change.Time.IsZero() {
 			o.Latency = t.now().Sub(t.change.Time)
 		}

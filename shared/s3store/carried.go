@@ -143,7 +143,7 @@ func (s source) given(c object.Copy, now time.Time) given {
 		g.redirect = s.WebsiteRedirectLocation
 	}
 	if c.ObjectLock {
-		if s.ObjectLockRetainUntilDate != nil && s.ObjectLockRetainUntilDate.After(now) {
+		if aws.ToTime(s.ObjectLockRetainUntilDate).After(now) {
 			g.mode, g.until = s.ObjectLockMode, s.ObjectLockRetainUntilDate
 		}
 		if s.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn {

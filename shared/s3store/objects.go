@@ -45,7 +45,9 @@ func (e endpoint) look(ctx context.Context, at object.Ref) (object.State, error)
 	if err != nil {
 		return object.State{}, err
 	}
-	return found(out), nil
+	state := found(out)
+	state.Lock = state.Lock.At(e.now())
+	return state, nil
 }
 
 func found(out *s3.HeadObjectOutput) object.State {
@@ -57,7 +59,11 @@ func found(out *s3.HeadObjectOutput) object.State {
 		VersionID:    version(out.VersionId),
 		Checksum:     checksum(out),
 		Archived:     archived(out),
-		Replica:      out.ReplicationStatus == types.ReplicationStatusReplica,
+		Lock: object.Lock{
+			Mode: string(out.ObjectLockMode), Until: aws.ToTime(out.ObjectLockRetainUntilDate).UTC(),
+			LegalHold: out.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn,
+		},
+		Replica: out.ReplicationStatus == types.ReplicationStatusReplica,
 	}
 }
 

@@ -102,6 +102,7 @@ type endpoint struct {
 	told         *Conditions // what Options.Emulated says, if anything
 	capabilities *capabilities
 	pays         bool
+	now          func() time.Time
 }
 
 // at finds the endpoint of a bucket. Its errors are permanent until somebody
@@ -119,7 +120,7 @@ func (s *Store) at(b object.Bucket) (endpoint, error) {
 	if !known {
 		return endpoint{}, refusal("UnknownBackend", fmt.Sprintf("backend %q is not configured", b.Backend))
 	}
-	e := endpoint{Client: s.client(backend), backend: backend, capabilities: s.capabilities}
+	e := endpoint{Client: s.client(backend), backend: backend, capabilities: s.capabilities, now: s.options.Now}
 	if told, ok := s.options.Emulated[backend.Name]; ok {
 		e.told = &told
 	}

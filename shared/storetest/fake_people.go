@@ -14,9 +14,9 @@ func FakeObjects(o *Objects) ObjectsHarness {
 	return ObjectsHarness{
 		Store:  o,
 		People: fakePeople{o},
-		NewBucket: func(versioned bool) (object.Bucket, error) {
+		NewBucket: func(traits Traits) (object.Bucket, error) {
 			b := object.Bucket{Backend: object.AWS, Name: fmt.Sprintf("bucket-%d", made.Add(1))}
-			o.AddBucket(b, Traits{Versioned: versioned})
+			o.AddBucket(b, traits)
 			return b, nil
 		},
 		Elsewhere: func(b object.Bucket) object.Bucket {

@@ -112,6 +112,7 @@ func fact(etag string, at time.Time) object.Provenance {
 		},
 		Run:     7,
 		Adopted: true,
+		Lost:    []string{"checksum", object.LostTags},
 		Expired: true,
 	}
 }

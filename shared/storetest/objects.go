@@ -46,6 +46,10 @@ type Objects struct {
 type Traits struct {
 	// Versioned keeps versions and puts delete markers.
 	Versioned bool
+	// ObjectLock: versions can be retained and held; such a bucket is Versioned.
+	ObjectLock bool
+	// NoTags keeps no object tags, as some backends do.
+	NoTags bool
 	// FreshETags gives every write a tag of its own, as SSE-KMS does; else
 	// the tag is the content's MD5.
 	FreshETags bool
@@ -99,6 +103,9 @@ func (o *Objects) Head(ctx context.Context, at object.Ref, withTags bool) (objec
 			return err
 		}
 		found = b.current(at.Key).state()
+		if found.Presence == object.Present {
+			found.Lock = b.current(at.Key).Lock.At(o.now())
+		}
 		if withTags && found.Presence == object.Present {
 			o.count("objects.tagging", at.Bucket)
 			found.Tags = maps.Clone(b.current(at.Key).Tags)
@@ -142,17 +149,17 @@ func (o *Objects) Copy(ctx context.Context, c object.Copy) (object.Copied, error
 		if err := to.current(c.To.Key).holds(c.DestETag); err != nil {
 			return err
 		}
-		replica := version{Content: source.Content, owner: c.OwnerOverride}
-		replica.StorageClass, replica.SSE, replica.KMSKey = c.StorageClass, c.SSE, c.KMSKey
+		replica := version{Content: source.carried(c, o.now()), owner: c.OwnerOverride}
 		replica.Multipart = false // what is copied in one piece gets the tag of one piece
-		if !c.Tags {
-			replica.Tags = nil
+		if err := to.locks(replica.Lock); err != nil {
+			return err
+		}
+		if to.NoTags && len(replica.Tags) > 0 {
+			replica.Tags, copied.Lost = nil, []string{object.LostTags}
 		}
 		dest := o.write(to, c.To, replica)
-		copied = object.Copied{
-			Dest:            object.Dest{ETag: dest.etag, LastModified: dest.modified, VersionID: dest.id},
-			SourceVersionID: source.id,
-		}
+		copied.Dest = object.Dest{ETag: dest.etag, LastModified: dest.modified, VersionID: dest.id}
+		copied.SourceVersionID = source.id
 		return nil
 	})
 	if err != nil {
@@ -187,6 +194,9 @@ func (o *Objects) Retag(ctx context.Context, r object.Retag) error {
 		b, err := o.bucket(r.At.Bucket)
 		if err != nil {
 			return err
+		}
+		if b.NoTags {
+			return refusal(object.Permanent, "NotImplemented", "the bucket keeps no tags")
 		}
 		i := slices.IndexFunc(b.objects[r.At.Key], func(v *version) bool { return v.present() && v.id == r.VersionID })
 		if i < 0 {
@@ -281,6 +291,15 @@ func (o *Objects) bucket(b object.Bucket) (*bucket, error) {
 		return found, nil
 	}
 	return nil, refusal(object.Permanent, "NoSuchBucket", "there is no such bucket")
+}
+
+// locks reports an error where the bucket cannot hold a lock.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html
+func (b *bucket) locks(l object.Lock) error {
+	if l != (object.Lock{}) && !b.ObjectLock {
+		return refusal(object.Permanent, "InvalidRequest", "the bucket has no Object Lock")
+	}
+	return nil
 }
 
 // current is the current version, nil where the key never was.

@@ -26,6 +26,7 @@ func (o *Objects) Describe(ctx context.Context, at object.Ref, withTags, withSum
 			return nil
 		}
 		found.Metadata, found.Headers, found.Sums = maps.Clone(v.Metadata), map[string]string{}, map[object.Sum]string{}
+		maps.Copy(found.Headers, v.Headers)
 		if v.ContentType != "" {
 			found.Headers["Content-Type"] = v.ContentType
 		}
@@ -81,6 +82,16 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
+}
+
+// sum is the checksum that is kept of the version beside its tag.
+func (v *version) sum() string {
+	for kind, value := range v.sums {
+		if kind.Algorithm != "MD5" {
+			return kind.Algorithm + ":" + value
+		}
+	}
+	return ""
 }
 
 // sums are the checksums that are kept of a write.

@@ -190,22 +190,6 @@ func copyPromises() []promise {
 			t.versions(c.To, 2, 0)
 			return t.err
 		}},
-		{name: "copy sets the storage class", try: func(t *trial) error {
-			c := t.pair(false, Text("x"))
-			c.StorageClass = "STANDARD_IA"
-			t.copy(c)
-			got, _ := t.get(c.To)
-			t.want(got.StorageClass == "STANDARD_IA", "the storage class is %q", got.StorageClass)
-			return t.err
-		}},
-		{name: "copy sets the encryption", try: func(t *trial) error {
-			c := t.pair(false, Text("x"))
-			c.SSE = "AES256"
-			t.copy(c)
-			got, _ := t.get(c.To)
-			t.want(got.SSE == "AES256", "the encryption is %q", got.SSE)
-			return t.err
-		}},
 		{name: "copy refuses a changed source", try: func(t *trial) error {
 			c := t.pair(false, Text("looked at"))
 			t.put(c.From, Text("changed since"))

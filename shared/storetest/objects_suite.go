@@ -46,14 +46,15 @@ type People interface {
 type ObjectsHarness struct {
 	Store  ObjectStore
 	People People
-	// NewBucket makes an empty bucket.
-	NewBucket func(versioned bool) (object.Bucket, error)
+	// NewBucket makes an empty bucket, of which only Versioned and ObjectLock
+	// are asked.
+	NewBucket func(Traits) (object.Bucket, error)
 	// Elsewhere names the same bucket as one on another endpoint, so that what
 	// is copied from it has to go through the store; nil where there is none.
 	Elsewhere func(object.Bucket) object.Bucket
 	// NewReplica makes every second bucket of a scene, where replicas go; nil:
 	// as NewBucket does.
-	NewReplica func(versioned bool) (object.Bucket, error)
+	NewReplica func(Traits) (object.Bucket, error)
 	// Denied is a store without any right; nil where the server checks none.
 	Denied ObjectStore
 	// ConditionsOnly tries only the promises about conditions on the
@@ -135,6 +136,7 @@ func (p promise) copies() bool {
 
 func objectPromises() []promise {
 	all := append(lookPromises(), copyPromises()...)
+	all = append(all, propertyPromises()...)
 	all = append(all, tagPromises()...)
 	all = append(all, keyPromises()...)
 	all = append(all, listPromises()...)
@@ -158,6 +160,10 @@ type trial struct {
 }
 
 func (t *trial) bucket(versioned bool) object.Bucket {
+	return t.bucketOf(Traits{Versioned: versioned})
+}
+
+func (t *trial) bucketOf(traits Traits) object.Bucket {
 	if t.err != nil {
 		return object.Bucket{}
 	}
@@ -165,7 +171,7 @@ func (t *trial) bucket(versioned bool) object.Bucket {
 	if t.made++; t.made%2 == 0 && t.h.NewReplica != nil {
 		make = t.h.NewReplica
 	}
-	b, err := make(versioned)
+	b, err := make(traits)
 	t.broken = err != nil
 	t.note("make a bucket", err)
 	return b

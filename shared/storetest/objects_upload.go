@@ -35,15 +35,14 @@ const us = "replicator"
 func (o *Objects) Begin(ctx context.Context, c object.Copy) (object.Upload, error) {
 	var begun object.Upload
 	err := o.request(ctx, "objects.begin", c.To, func() error {
-		source, _, err := o.sourceOf(c.From, c.SourceETag, "", c.To)
+		source, to, err := o.sourceOf(c.From, c.SourceETag, "", c.To)
 		if err != nil {
 			return err
 		}
-		replica := version{Content: source.Content, owner: c.OwnerOverride}
+		replica := version{Content: source.carried(c, o.now()), owner: c.OwnerOverride}
 		replica.Body, replica.Size, replica.Multipart = nil, 0, true
-		replica.StorageClass, replica.SSE, replica.KMSKey = c.StorageClass, c.SSE, c.KMSKey
-		if !c.Tags {
-			replica.Tags = nil
+		if err := to.locks(replica.Lock); err != nil {
+			return err
 		}
 		begun = object.Upload{To: c.To, ID: o.start(c.To, us, replica), SourceVersionID: source.id}
 		return nil

@@ -20,10 +20,33 @@ type Content struct {
 	ContentType  string
 	Metadata     map[string]string
 	Tags         map[string]string
-	StorageClass string // empty: STANDARD
+	Headers      map[string]string // other content headers, by their names: Cache-Control, ...
+	Redirect     string            // of a website's object
+	StorageClass string            // empty: STANDARD
 	SSE, KMSKey  string
+	BucketKey    bool // of the SSE mode aws:kms
+	Lock         object.Lock
 	Multipart    bool // uploaded in parts: its tag is not an MD5
 	Summed       bool // uploaded with a checksum, which is kept
+}
+
+// carried is what a replica of c has: what every copy brings, what the rule
+// wants brought, and what it says instead of the source.
+func (c Content) carried(as object.Copy, now time.Time) Content {
+	replica := c
+	replica.StorageClass, replica.SSE, replica.KMSKey = as.StorageClass, as.SSE, as.KMSKey
+	replica.BucketKey = as.BucketKey && as.SSE == "aws:kms"
+	if !as.Tags {
+		replica.Tags = nil
+	}
+	if !as.WebsiteRedirect {
+		replica.Redirect = ""
+	}
+	if !as.ObjectLock {
+		replica.Lock = object.Lock{}
+	}
+	replica.Lock = replica.Lock.At(now) // S3 takes no retention that is over
+	return replica
 }
 
 func (c Content) size() int64 { return max(c.Size, int64(len(c.Body))) }
@@ -33,6 +56,7 @@ type Found struct {
 	Content
 	State        object.State // Hidden for a delete marker
 	OwnerControl bool         // the bucket's owner was given full control
+	Sum          string       // "ALGORITHM:value" of the checksum that is kept beside the tag
 }
 
 // Text is the content of a plain text object.
@@ -103,6 +127,18 @@ func (o *Objects) Rot(at object.Ref, body []byte) {
 	o.edit(at, object.Irrelevant, func(v *version) { v.Size, v.Body = v.size(), body })
 }
 
+// Retain changes what Object Lock holds of the current version, of which S3
+// sends no event.
+func (o *Objects) Retain(at object.Ref, l object.Lock) {
+	o.locked(func() {
+		b := o.buckets[at.Bucket]
+		all := slices.Clone(b.objects[at.Key])
+		held := *all[len(all)-1]
+		held.Lock = l
+		all[len(all)-1], b.objects[at.Key] = &held, all
+	})
+}
+
 // Archive moves the current version to GLACIER, as a lifecycle rule does.
 func (o *Objects) Archive(at object.Ref) {
 	o.edit(at, object.Irrelevant, func(v *version) { v.StorageClass, v.restored = "GLACIER", false })
@@ -129,7 +165,7 @@ func (o *Objects) Versions(at object.Ref) []Found {
 	var all []Found
 	if b := o.buckets[at.Bucket]; b != nil {
 		for _, v := range slices.Backward(b.objects[at.Key]) {
-			all = append(all, Found{Content: v.Content, State: v.state(), OwnerControl: v.owner})
+			all = append(all, Found{Content: v.Content, State: v.state(), OwnerControl: v.owner, Sum: v.sum()})
 		}
 	}
 	return all
@@ -165,7 +201,8 @@ func (o *Objects) Fingerprint() uint64 {
 				text(h, v.id, v.etag, v.ContentType, v.StorageClass, v.SSE, v.KMSKey)
 				number(h, v.modified.Unix())
 				number(h, v.size())
-				text(h, fmt.Sprint(v.marker, v.restored, v.owner, v.replica))
+				text(h, v.Redirect, fmt.Sprint(v.marker, v.restored, v.owner, v.replica, v.BucketKey, v.Lock))
+				pairs(h, v.Headers)
 				pairs(h, v.Metadata)
 				pairs(h, v.Tags)
 			}

@@ -19,6 +19,7 @@ import (
 // rule, and over all.
 const (
 	ObjectsCopied       = "ObjectsCopied"       // rule
+	PropertiesLost      = "PropertiesLost"      // rule, reason: what a replica could not be given
 	ObjectsRetagged     = "ObjectsRetagged"     // rule: only the tags were brought up to date
 	ObjectsSkipped      = "ObjectsSkipped"      // rule, reason
 	ObjectsDeleted      = "ObjectsDeleted"      // rule

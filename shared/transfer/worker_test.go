@@ -67,8 +67,9 @@ func TestWhatATransferCosts(t *testing.T) {
 	w.settle()
 	w.inStep()
 	want := map[string]int{
-		"objects.head":  5, // two before it begins, two before it is completed, and the source once more after
-		"objects.begin": 1, "objects.part": 10, "objects.complete": 1,
+		"objects.head":    6, // two before it begins, two before it is completed, and two with their tags after
+		"objects.tagging": 2,
+		"objects.begin":   1, "objects.part": 10, "objects.complete": 1,
 	}
 	if got := w.objects.Counts(); !maps.Equal(got, want) {
 		t.Errorf("objects: %v, want %v", got, want)
@@ -174,6 +175,16 @@ func TestWhatMovesOnMidWay(t *testing.T) {
 		},
 		"the source is overwritten by a small one": {
 			func(w *world) { w.objects.Put(source, storetest.Text("small")) }, (*world).inStep, "",
+		},
+		"the source is tagged": {
+			func(w *world) { w.objects.PutTags(source, map[string]string{"class": "gold"}) },
+			func(w *world) {
+				w.inStep()
+				if got, _ := w.objects.Get(dest); got.Tags["class"] != "gold" {
+					w.t.Errorf("tags %v", got.Tags)
+				}
+			},
+			"",
 		},
 		"the source is written again with other metadata": {
 			func(w *world) {

@@ -76,14 +76,18 @@ type people struct{ *s3.Client }
 // patience for one thing that a person does.
 const patience = 30 * time.Second
 
-func (p people) newBucket(versioned bool) (object.Bucket, error) {
+func (p people) newBucket(traits storetest.Traits) (object.Bucket, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	name := fmt.Sprintf("conformance-%d", bucketsMade.Add(1))
-	if _, err := p.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &name}); err != nil {
+	in := &s3.CreateBucketInput{Bucket: &name}
+	if traits.ObjectLock { // which has versions then
+		in.ObjectLockEnabledForBucket = aws.Bool(true)
+	}
+	if _, err := p.CreateBucket(ctx, in); err != nil {
 		return object.Bucket{}, err
 	}
-	if versioned {
+	if traits.Versioned && !traits.ObjectLock {
 		if _, err := p.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{
 			Bucket:                  &name,
 			VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
@@ -107,15 +111,36 @@ func (p people) Put(at object.Ref, c storetest.Content) error {
 	if c.ContentType != "" {
 		in.ContentType = &c.ContentType
 	}
+	for name, field := range map[string]**string{
+		"Cache-Control": &in.CacheControl, "Content-Disposition": &in.ContentDisposition,
+		"Content-Encoding": &in.ContentEncoding, "Content-Language": &in.ContentLanguage,
+	} {
+		if value, ok := c.Headers[name]; ok {
+			*field = &value
+		}
+	}
+	if date, err := http.ParseTime(c.Headers["Expires"]); err == nil {
+		in.Expires = &date
+	}
+	if c.Redirect != "" {
+		in.WebsiteRedirectLocation = &c.Redirect
+	}
+	if c.Summed {
+		in.ChecksumAlgorithm = types.ChecksumAlgorithmSha256
+	}
+	if c.Lock != (object.Lock{}) {
+		in.ObjectLockMode, in.ObjectLockRetainUntilDate = types.ObjectLockMode(c.Lock.Mode), &c.Lock.Until
+		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32 // S3 takes no lock without
+		if c.Lock.LegalHold {
+			in.ObjectLockLegalHoldStatus = types.ObjectLockLegalHoldStatusOn
+		}
+	}
 	if len(c.Tags) > 0 {
 		tags := url.Values{}
 		for k, v := range c.Tags {
 			tags.Set(k, v)
 		}
 		in.Tagging = aws.String(tags.Encode())
-	}
-	if c.Summed {
-		in.ChecksumAlgorithm = types.ChecksumAlgorithmSha256
 	}
 	_, err := p.PutObject(ctx, in)
 	return err
@@ -150,7 +175,7 @@ func (p people) Remove(at object.Ref) error {
 func (p people) Get(at object.Ref) (storetest.Found, bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	out, err := p.GetObject(ctx, &s3.GetObjectInput{Bucket: &at.Bucket.Name, Key: &at.Key})
+	out, err := p.GetObject(ctx, &s3.GetObjectInput{Bucket: &at.Bucket.Name, Key: &at.Key, ChecksumMode: types.ChecksumModeEnabled})
 	var absent *types.NoSuchKey
 	if errors.As(err, &absent) {
 		return storetest.Found{}, false, nil
@@ -171,7 +196,29 @@ func (p people) Get(at object.Ref) (storetest.Found, bool, error) {
 		StorageClass: string(out.StorageClass),
 		SSE:          string(out.ServerSideEncryption),
 		KMSKey:       aws.ToString(out.SSEKMSKeyId),
+		BucketKey:    aws.ToBool(out.BucketKeyEnabled),
+		Redirect:     aws.ToString(out.WebsiteRedirectLocation),
+		Headers:      map[string]string{},
 	}}
+	head, err := p.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &at.Bucket.Name, Key: &at.Key})
+	if err != nil {
+		return storetest.Found{}, false, err
+	}
+	f.Lock = object.Lock{ // versitygw does not tell of it where an object is read
+		Mode: string(head.ObjectLockMode), Until: aws.ToTime(head.ObjectLockRetainUntilDate).UTC(),
+		LegalHold: head.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn,
+	}
+	for name, value := range map[string]*string{
+		"Cache-Control": out.CacheControl, "Content-Disposition": out.ContentDisposition,
+		"Content-Encoding": out.ContentEncoding, "Content-Language": out.ContentLanguage, "Expires": out.ExpiresString,
+	} {
+		if value != nil {
+			f.Headers[name] = *value
+		}
+	}
+	if out.ChecksumSHA256 != nil {
+		f.Sum = "SHA256:" + *out.ChecksumSHA256
+	}
 	tags, err := p.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &at.Bucket.Name, Key: &at.Key})
 	if err != nil {
 		return storetest.Found{}, false, err

@@ -21,6 +21,11 @@ var servers = map[string]s3Server{
 			noRights,
 			because("it copies an archived object", "copy refuses an archived source"),
 			because("tags of an upload are lost", "an upload brings tags, or none"),
+			because("a copy takes what its source has", "copy does not take the source's storage class",
+				"copy leaves retention and legal hold behind", "copy leaves the website redirect behind"),
+			because("the lock of an upload is lost", "an upload brings retention and legal hold"),
+			because("it takes no KMS without a key's name", kms...),
+			oneOwner,
 			because("it answers the whole of a version where a range of it is asked for",
 				"a part goes through where the server does not read the source"),
 		),
@@ -50,6 +55,8 @@ var servers = map[string]s3Server{
 			lostRaces("a look and a delete are not one condition", "of two deletes if-match one wins"),
 			noRights,
 			because("it keeps a replication configuration, and does not replicate", leftReplicas),
+			because("a copy loses Expires", "copy brings the content headers"),
+			oneOwner,
 			because("paging loses whatever follows a non-ASCII start", "a listing pages through any key in the order of bytes"),
 		),
 	},
@@ -70,7 +77,11 @@ var servers = map[string]s3Server{
 			because("it does not replicate", leftReplicas),
 			because("HEAD does not tell of the marker", "a look tells absent from hidden from present", "a description tells absent from hidden"),
 			because("storage classes and encryption are dropped",
-				"a look sees an archived object", "copy sets the storage class", "copy sets the encryption", "copy refuses an archived source"),
+				"a look sees an archived object", "copy sets the storage class", "copy sets the encryption", "copy refuses an archived source",
+				"copy does not take the source's storage class", "an upload sets the storage class",
+				"an upload does not take the source's storage class", "an upload sets the encryption"),
+			because("storage classes and encryption are dropped", kms...),
+			oneOwner,
 			because("the answer does not say", "copy answers which version it copied"),
 			because("it brings the version below the marker back", "copy refuses a hidden source"),
 			because("the file system knows no empty names", "a key with a double slash travels"),
@@ -92,6 +103,12 @@ var (
 		"copy if-match refuses a changed object (unversioned)",
 		"copy if-match refuses an absent and a hidden object",
 	)
+	copyKMS = []string{"copy encrypts with KMS under a bucket key", "copy encrypts with KMS and no bucket key"}
+	kms     = append(copyKMS, "an upload encrypts with KMS under a bucket key", "an upload encrypts with KMS and no bucket key")
+
+	oneOwnerOfCopies = because("all buckets have one owner, who has control of everything", "copy gives the bucket's owner control")
+	oneOwner         = join(oneOwnerOfCopies,
+		because("all buckets have one owner, who has control of everything", "an upload gives the bucket's owner control"))
 	noRights  = because("it takes any credentials", "a refused right is an error and not absence")
 	copyRaces = []string{
 		"of two copies if-none-match one wins",

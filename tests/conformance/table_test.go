@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -97,17 +98,57 @@ func (c *table) publish(t *testing.T, of string) {
 			t.Errorf("no real server enforces %q", p)
 		}
 	}
-	b.WriteString("\nkept, enforced: by the server. emulated: the store looks, acts and looks again. -: not kept:\n")
+	b.WriteString("\n" + legend + "\n")
 	for _, n := range c.notes {
 		b.WriteString("  " + n + "\n")
 	}
 	fmt.Println(b.String())
+	if !c.missing {
+		c.compare(t, of)
+	}
 	root, err := server.Root()
 	if err == nil {
 		err = os.WriteFile(filepath.Join(root, ".cache", "conformance.txt"), []byte(b.String()), 0o644)
 	}
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+const legend = "kept, enforced: by the server. emulated: the store looks, acts and looks again. -: not kept:"
+
+var update = flag.Bool("update", false, "write who-keeps-what.md anew")
+
+// page is the table as people read it.
+const page = "who-keeps-what.md"
+
+// compare fails where the page says anything else than what was seen.
+func (c *table) compare(t *testing.T, of string) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Who keeps what\n\n"+
+		"What each server was seen to keep of the promises of %s, in its version that `make test` installs. The test\n"+
+		"fails where this page says anything else; `go test ./tests/conformance -run TestObjects -update` writes it.\n\n", of)
+	fmt.Fprintf(&b, "| promise | %s |\n|---|%s\n", strings.Join(c.columns, " | "), strings.Repeat("---|", len(c.columns)))
+	for _, p := range c.promises {
+		fmt.Fprintf(&b, "| %s |", p)
+		for _, name := range c.columns {
+			fmt.Fprintf(&b, " %s |", c.cells[[2]string{p, name}])
+		}
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "\n%s\n\n", legend)
+	for _, n := range c.notes {
+		fmt.Fprintf(&b, "- %s\n", n)
+	}
+	if *update {
+		if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	written, err := os.ReadFile(page)
+	if err != nil || string(written) != b.String() {
+		t.Errorf("%s is not what was seen (%v): write it anew with -update", page, err)
 	}
 }
 
@@ -118,6 +159,8 @@ var fakeOnly = map[string]string{
 	"of two copies if-none-match one wins (unversioned)":          onlyVersioned,
 	"of two copies if-match one wins (unversioned)":               onlyVersioned,
 	"of a copy and a delete if-match one wins":                    "no server has both conditions",
+	"copy gives the bucket's owner control":                       "no server has two accounts",
+	"an upload gives the bucket's owner control":                  "no server has two accounts",
 }
 
 const onlyVersioned = "a server keeps it on versioned buckets alone"

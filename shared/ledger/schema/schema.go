@@ -92,6 +92,7 @@ const (
 	Run          = "wr" // N, its run that did; absent: an event did
 
 	Adopted = "a" // BOOL, true or absent
+	Lost    = "l" // L of S, what the replica could not be given
 
 	SourceETag         = "se" // S
 	SourceLastModified = "st" // N
