@@ -32,7 +32,11 @@ type admin struct {
 	AccessLog awslogs.LogGroup
 }
 
-func newAdmin(scope constructs.Construct, id string, settings Settings, t topology, tables tables, shards, events workQueue) admin {
+func newAdmin(scope constructs.Construct, id string, settings Settings, t topology, tables tables, shards, events workQueue, takesEvents bool) admin {
+	var throttled *map[string]*awsapigateway.MethodDeploymentOptions
+	if takesEvents {
+		throttled = &map[string]*awsapigateway.MethodDeploymentOptions{webhookMethod: webhookThrottle()}
+	}
 	function := newFunction(scope, id, settings, tables, functionProps{
 		Description: "Answers the administration API",
 		Code:        settings.code("admin"),
@@ -69,6 +73,7 @@ func newAdmin(scope constructs.Construct, id string, settings Settings, t topolo
 			StageName:            jsii.String(adminStage),
 			ThrottlingRateLimit:  jsii.Number(50), // requests per second
 			ThrottlingBurstLimit: jsii.Number(100),
+			MethodOptions:        throttled,
 			AccessLogDestination: awsapigateway.NewLogGroupLogDestination(accessLog),
 			AccessLogFormat:      awsapigateway.AccessLogFormat_Custom(jsii.String(accessLogLine())),
 		},

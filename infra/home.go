@@ -49,7 +49,11 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	large.handOver(reconcile, settings)
 	schedule := newSchedule(stack, "Schedule", settings, tick, tables, shards, events)
 	large.revive(schedule, settings)
-	admin := newAdmin(stack, "Admin", settings, newTopology(allOn(config.Storage), t.Home), tables, shards, events)
+	admin := newAdmin(stack, "Admin", settings, newTopology(allOn(config.Storage), t.Home), tables, shards, events, len(t.Webhooks) > 0)
+	var webhook awslambda.Function
+	if len(t.Webhooks) > 0 {
+		webhook = newWebhook(stack, "Webhook", settings, t, tables, events, admin.API)
+	}
 
 	large.show(admin.Function)
 
@@ -67,6 +71,9 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	alarms.functionErrors("TransferErrors", transfer)
 	alarms.functionErrors("ScheduleErrors", schedule)
 	alarms.functionErrors("AdminErrors", admin.Function)
+	if webhook != nil {
+		alarms.functionErrors("WebhookErrors", webhook)
+	}
 	alarms.functionErrors("ProvisionErrors", provision)
 	alarms.silent("ScheduleSilent", schedule, tick)
 	alarms.counted(telemetry.ObjectsFailed, "Objects could not be replicated. The log line of each says what to do.")
@@ -98,6 +105,10 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	outputFunction(stack, "Schedule", schedule)
 	outputFunction(stack, "Admin", admin.Function)
 	outputFunction(stack, "Provision", provision)
+	if webhook != nil {
+		outputFunction(stack, "Webhook", webhook)
+		output(stack, "WebhookUrl", admin.API.UrlForPath(jsii.String("/events")))
+	}
 	output(stack, "AdminUrl", admin.url())
 	output(stack, "AdminApiId", admin.API.RestApiId())
 	output(stack, "AdminInvokeArn", admin.invokeARN())

@@ -69,7 +69,7 @@ func newApp(outdir string) awscdk.App {
 
 // built are the files in dist/ that the functions are made of.
 var built = []string{
-	"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "transfer/bootstrap", "provision/bootstrap",
+	"replicate/bootstrap", "schedule/bootstrap", "reconcile/bootstrap", "transfer/bootstrap", "provision/bootstrap", "webhook/bootstrap",
 	"admin/bootstrap", "admin/assets/htmx.min.js", "admin/assets/idiomorph-ext.min.js",
 }
 

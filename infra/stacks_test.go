@@ -252,13 +252,13 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		"plain":          {"GetObject *", "GetObjectLegalHold *", "GetObjectRetention *", "GetObjectTagging *", "GetObjectVersionTagging *", "ListBucket"},
 		"locked":         {"GetObject *", "GetObjectLegalHold *", "GetObjectRetention *", "GetObjectTagging *", "GetObjectVersionTagging *", "ListBucket", "PutObject *", "PutObjectLegalHold *", "PutObjectRetention *", "PutObjectTagging *", "PutObjectVersionTagging *"},
 		"archive": {
-			"GetObject fresh/*", "GetObject logs/*", "GetObject partner/*", "GetObject plain/*", "GetObject sister/*",
-			"GetObjectTagging fresh/*", "GetObjectTagging logs/*", "GetObjectTagging partner/*", "GetObjectTagging plain/*", "GetObjectTagging sister/*",
-			"GetObjectVersionTagging fresh/*", "GetObjectVersionTagging logs/*", "GetObjectVersionTagging partner/*", "GetObjectVersionTagging plain/*", "GetObjectVersionTagging sister/*", "ListBucket",
-			"PutObject fresh/*", "PutObject logs/*", "PutObject partner/*", "PutObject plain/*", "PutObject sister/*",
-			"PutObjectAcl fresh/*", "PutObjectAcl logs/*", "PutObjectAcl partner/*", "PutObjectAcl plain/*", "PutObjectAcl sister/*",
-			"PutObjectTagging fresh/*", "PutObjectTagging logs/*", "PutObjectTagging partner/*", "PutObjectTagging plain/*", "PutObjectTagging sister/*",
-			"PutObjectVersionTagging fresh/*", "PutObjectVersionTagging logs/*", "PutObjectVersionTagging partner/*", "PutObjectVersionTagging plain/*", "PutObjectVersionTagging sister/*",
+			"GetObject fresh/*", "GetObject hq/*", "GetObject logs/*", "GetObject partner/*", "GetObject plain/*", "GetObject sister/*",
+			"GetObjectTagging fresh/*", "GetObjectTagging hq/*", "GetObjectTagging logs/*", "GetObjectTagging partner/*", "GetObjectTagging plain/*", "GetObjectTagging sister/*",
+			"GetObjectVersionTagging fresh/*", "GetObjectVersionTagging hq/*", "GetObjectVersionTagging logs/*", "GetObjectVersionTagging partner/*", "GetObjectVersionTagging plain/*", "GetObjectVersionTagging sister/*", "ListBucket",
+			"PutObject fresh/*", "PutObject hq/*", "PutObject logs/*", "PutObject partner/*", "PutObject plain/*", "PutObject sister/*",
+			"PutObjectAcl fresh/*", "PutObjectAcl hq/*", "PutObjectAcl logs/*", "PutObjectAcl partner/*", "PutObjectAcl plain/*", "PutObjectAcl sister/*",
+			"PutObjectTagging fresh/*", "PutObjectTagging hq/*", "PutObjectTagging logs/*", "PutObjectTagging partner/*", "PutObjectTagging plain/*", "PutObjectTagging sister/*",
+			"PutObjectVersionTagging fresh/*", "PutObjectVersionTagging hq/*", "PutObjectVersionTagging logs/*", "PutObjectVersionTagging partner/*", "PutObjectVersionTagging plain/*", "PutObjectVersionTagging sister/*",
 		},
 		"sister-in": {"GetObject *", "ListBucket"}, // another account's, whose bucket policy lets us in
 	}
@@ -291,7 +291,7 @@ func TestEachBucketIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 		"frankfurt-logs": {"GetObject 2026 *", "ListBucket"},
 		"plain":          {"GetObject *", "ListBucket"},
 		"locked":         {"GetObject *", "ListBucket"},
-		"archive":        {"GetObject fresh/*", "GetObject logs/*", "GetObject off/*", "GetObject partner/*", "GetObject plain/*", "GetObject sister/*", "ListBucket"},
+		"archive":        {"GetObject fresh/*", "GetObject hq/*", "GetObject logs/*", "GetObject off/*", "GetObject partner/*", "GetObject plain/*", "GetObject sister/*", "ListBucket"},
 		"sister-in":      {"GetObject *", "ListBucket"},
 		"switched-off":   {"GetObject *", "ListBucket"}, // for dry runs
 	}
@@ -522,6 +522,8 @@ func TestEachSecretAndRoleIsUsedByExactlyWhoNeedsIt(t *testing.T) {
 		"Admin":     {"secretsmanager:GetSecretValue": {minio, spare}, "sts:AssumeRole": {partner}}, // for dry runs
 		"Schedule":  {},
 		"Provision": {},
+		"Transfer":  {"secretsmanager:GetSecretValue": {minio}, "sts:AssumeRole": {partner}},
+		"Webhook":   {"secretsmanager:GetSecretValue": {"arn:aws:secretsmanager:us-east-1:111122223333:secret:minio-hook-AbCdEf"}},
 	} {
 		allowed := stack.allowed(t, function)
 		for _, action := range []string{"secretsmanager:GetSecretValue", "sts:AssumeRole"} {
@@ -533,6 +535,30 @@ func TestEachSecretAndRoleIsUsedByExactlyWhoNeedsIt(t *testing.T) {
 			if strings.HasPrefix(action, "secretsmanager:") && action != "secretsmanager:GetSecretValue" {
 				t.Errorf("%s may %s", function, action)
 			}
+		}
+	}
+}
+
+// Anybody may reach it, so it reaches next to nothing.
+func TestTheWebhookOnlyEnqueues(t *testing.T) {
+	stack := everything.home(t)
+	var can []string
+	for action := range stack.allowed(t, "Webhook") {
+		if !strings.HasPrefix(action, "logs:") {
+			can = append(can, action)
+		}
+	}
+	slices.Sort(can)
+	if want := []string{"secretsmanager:GetSecretValue", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"}; !slices.Equal(can, want) {
+		t.Errorf("it may %q, want %q", can, want)
+	}
+	read, err := config.ReadWebhook(stack.environment(t, "Webhook"))
+	if err != nil || !maps.Equal(read.Secrets, map[string]string{"minio-hq": "arn:aws:secretsmanager:us-east-1:111122223333:secret:minio-hook-AbCdEf"}) {
+		t.Errorf("it is told %+v, %v", read, err)
+	}
+	for _, d := range []*deployment{many, idle} {
+		if webhooks := d.home(t).Resources; slices.ContainsFunc(slices.Collect(maps.Keys(webhooks)), func(id string) bool { return strings.HasPrefix(id, "Webhook") }) {
+			t.Errorf("%s has a webhook, and no backend that would use it", d.name)
 		}
 	}
 }
@@ -908,7 +934,7 @@ func TestEachQueueIsSentToByExactlyWhoNeedsIt(t *testing.T) {
 	shards, _ := stack.the(t, "AWS::SQS::Queue", "ShardQueuesShards")
 	transfers, _ := stack.the(t, "AWS::SQS::Queue", "TransferQueuesTransfers")
 	for function, want := range map[string][]string{
-		"Replicate": {events, transfers}, "Reconcile": {shards, transfers}, "Transfer": {events, transfers}, "Schedule": {events, shards, transfers}, "Admin": {shards}, "Provision": {},
+		"Replicate": {events, transfers}, "Reconcile": {shards, transfers}, "Transfer": {events, transfers}, "Schedule": {events, shards, transfers}, "Admin": {shards}, "Provision": {}, "Webhook": {events},
 	} {
 		got := stack.allowed(t, function)["sqs:SendMessage"]
 		for i := range want {
@@ -924,16 +950,28 @@ func TestTheAPILetsNobodyInUnsigned(t *testing.T) {
 	for _, d := range deployments {
 		stack := d.home(t)
 		methods := stack.of("AWS::ApiGateway::Method")
-		if len(methods) != 1 {
-			t.Errorf("%s: %d methods, want the one that takes them all", d.name, len(methods))
+		takesEvents := d == everything || d == local
+		if want := map[bool]int{false: 1, true: 2}[takesEvents]; len(methods) != want {
+			t.Errorf("%s: %d methods, want the one that takes them all, and the webhook where a backend has one", d.name, len(methods))
 		}
+		open := 0
 		for _, id := range methods {
 			p := stack.Resources[id].Properties
+			if takesEvents && strings.HasPrefix(id, "AdminApieventsbackend") && p["AuthorizationType"] == "NONE" && p["HttpMethod"] == "POST" {
+				open++
+				if to := text(at(p, "Integration", "Uri")); !strings.Contains(to, "${"+function(t, stack, "Webhook")+"}") {
+					t.Errorf("%s: whoever is not signed gets to %s", d.name, to)
+				}
+				continue
+			}
 			if p["AuthorizationType"] != "AWS_IAM" || p["HttpMethod"] != "ANY" {
 				t.Errorf("%s: %s takes %v by %v", d.name, id, p["HttpMethod"], p["AuthorizationType"])
 			}
 		}
-		_, proxy := stack.the(t, "AWS::ApiGateway::Resource", "Admin")
+		if takesEvents != (open == 1) {
+			t.Errorf("%s: %d methods are open", d.name, open)
+		}
+		_, proxy := stack.the(t, "AWS::ApiGateway::Resource", "AdminApiproxy")
 		if proxy.Properties["PathPart"] != "{proxy+}" {
 			t.Errorf("%s: it answers at %v only", d.name, proxy.Properties["PathPart"])
 		}
@@ -983,6 +1021,13 @@ func TestTheAPIIsThrottledAndLogged(t *testing.T) {
 			}
 		}
 		settings := list(p["MethodSettings"])
+		if d == everything || d == local {
+			hook := settings[len(settings)-1]
+			if settings = settings[:len(settings)-1]; at(hook, "ResourcePath") != "/~1events~1{backend}" || at(hook, "HttpMethod") != "POST" ||
+				at(hook, "ThrottlingRateLimit") != 100.0 || at(hook, "ThrottlingBurstLimit") != 200.0 {
+				t.Errorf("%s: the webhook is throttled by %v", d.name, hook)
+			}
+		}
 		if len(settings) != 1 || at(settings[0], "HttpMethod") != "*" || at(settings[0], "ResourcePath") != "/*" ||
 			at(settings[0], "ThrottlingRateLimit") != 50.0 || at(settings[0], "ThrottlingBurstLimit") != 100.0 {
 			t.Errorf("%s: throttled by %v", d.name, settings)

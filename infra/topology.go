@@ -20,6 +20,9 @@ type topology struct {
 	// Backends that the functions reach otherwise, or that are in another
 	// account, and that a rule uses.
 	Backends []backend
+	// Webhooks are the secrets of those that have sources and send their events
+	// to the webhook, by the backend's name.
+	Webhooks map[string]string
 	// Keys are the KMS keys that rules encrypt replicas with: ids, aliases or
 	// ARNs.
 	Keys []string
@@ -58,7 +61,7 @@ func (b bucket) isListenedTo() bool { return b.isSource() && b.Account == "" }
 
 // newTopology derives it from a valid configuration.
 func newTopology(storage rule.Storage, home string) topology {
-	t := topology{Home: home}
+	t := topology{Home: home, Webhooks: map[string]string{}}
 	if storage.Replication.Enabled {
 		t.Rules = slices.DeleteFunc(slices.Clone(storage.Replication.Rules), func(r rule.Rule) bool { return !r.Enabled })
 	}
@@ -101,6 +104,9 @@ func newTopology(storage rule.Storage, home string) topology {
 	for _, alias := range slices.Sorted(maps.Keys(byAlias)) {
 		b, at := *byAlias[alias], backends[cmp.Or(storage.Buckets[alias].Backend, object.AWS)]
 		used := b.Reads != nil || b.Writes != nil
+		if b.isSource() && at.WebhookSecret != "" {
+			t.Webhooks[at.Name] = at.WebhookSecret
+		}
 		if at.Endpoint == "" && at.CredentialsSecret == "" && at.RoleARN == "" && (b.Create || used) {
 			t.Buckets = append(t.Buckets, b)
 		}

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,6 +30,7 @@ const (
 	SweepConcurrency  = "SWEEP_CONCURRENCY"
 	MaxReceives       = "MAX_RECEIVES"
 	VisibilityTimeout = "VISIBILITY_TIMEOUT"
+	WebhookSecrets    = "WEBHOOK_SECRETS"
 	MetricsNamespace  = "METRICS_NAMESPACE"
 	LogLevel          = "LOG_LEVEL"
 	functionName      = "AWS_LAMBDA_FUNCTION_NAME" // set by Lambda
@@ -119,6 +121,14 @@ type Admin struct {
 // Provision is the environment of functions/provision.
 type Provision struct {
 	Function
+}
+
+// Webhook is the environment of functions/webhook.
+type Webhook struct {
+	Function
+	EventsQueueURL string
+	// Secrets are the ARNs of the backends' secrets, by the backend's name.
+	Secrets map[string]string
 }
 
 // Function is what every function has.
@@ -226,6 +236,19 @@ func (e *environment) transfers() Transfers {
 
 func (e *environment) transferWorkers() int {
 	return e.integer(TransferWorkers, 1, 1000, "the maximum concurrency of the transfers queue's event source")
+}
+
+// ReadWebhook reads the environment through getenv.
+func ReadWebhook(getenv func(string) string) (Webhook, error) {
+	e := environment{getenv: getenv}
+	c := Webhook{Function: e.function(), EventsQueueURL: e.queueURL(EventsQueueURL)}
+	const what = "JSON with the ARN of each backend's secret by the backend's name"
+	if v := e.required(WebhookSecrets, what); v != "" {
+		if err := json.Unmarshal([]byte(v), &c.Secrets); err != nil || len(c.Secrets) == 0 {
+			e.problem(WebhookSecrets, "is %q: set it to %s", v, what)
+		}
+	}
+	return c, e.err()
 }
 
 // environment reads variables and collects what is wrong with them. Its

@@ -53,7 +53,7 @@ func (e *UndecodableError) Error() string {
 // Decode reads the body of one message. It tells the forms apart by their
 // structure: an EventBridge event, a classic S3 notification, either of them in
 // an SNS envelope (or delivered raw) or in a batch forwarded from another
-// queue; and our own Retry.
+// queue; a Backblaze event; and our own Retry and Forwarded.
 //
 // A classic notification's bucket is on the named backend; EventBridge speaks
 // of object.AWS only. Keys come out raw: EventBridge sends them so, a classic
@@ -85,6 +85,7 @@ func Decode(body, backend string) (Result, error) {
 // "Message.Records[1].", empty for the body itself.
 type decoder struct {
 	backend  string
+	inside   bool // what a backend sent to its webhook
 	result   Result
 	problems []string
 }
@@ -137,6 +138,8 @@ type envelope struct {
 	Detail     json.RawMessage `json:"detail"`
 	// A classic notification, or a batch that Lambda would get.
 	Records []json.RawMessage `json:"Records"`
+	// Backblaze.
+	Events []json.RawMessage `json:"events"`
 	// SNS.
 	Type    string `json:"Type"`
 	Message string `json:"Message"`
@@ -161,8 +164,17 @@ func (d *decoder) body(path, text string, depth int) {
 		for i, r := range e.Records {
 			d.record(fmt.Sprintf("%sRecords[%d].", path, i), r, depth)
 		}
+	case e.Events != nil:
+		if len(e.Events) == 0 {
+			d.problem(path, "events is empty")
+		}
+		for i, one := range e.Events {
+			d.blaze(fmt.Sprintf("%sevents[%d].", path, i), one)
+		}
+	case (e.Source != "" || e.DetailType != "") && d.inside:
+		d.problem(whole(path), " is an event of EventBridge, which no backend sends")
 	case e.Source != "" || e.DetailType != "":
-		d.bridge(path, e)
+		d.bridge(path, e, depth)
 	case e.Type == "Notification":
 		d.body(path+"Message.", e.Message, depth+1)
 	case e.Type == "SubscriptionConfirmation":
@@ -171,7 +183,7 @@ func (d *decoder) body(path, text string, depth int) {
 	case e.Event == "s3:TestEvent":
 		d.result.Test = true
 	default:
-		d.problem(whole(path), " is not an S3 event: it has neither source and detail-type, nor Records, nor an SNS Notification")
+		d.problem(whole(path), " is not an S3 event: it has neither source and detail-type, nor Records, nor events, nor an SNS Notification")
 	}
 }
 

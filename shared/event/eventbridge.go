@@ -35,9 +35,10 @@ type bridgeDetail struct {
 	DeletionType string `json:"deletion-type"`
 }
 
-func (d *decoder) bridge(path string, e envelope) {
+func (d *decoder) bridge(path string, e envelope, depth int) {
 	kind, known := detailTypes[e.DetailType]
 	retry := e.Source == ownSource && e.DetailType == retryType
+	forwarded := e.Source == ownSource && e.DetailType == forwardedType
 	switch {
 	case e.Source == "":
 		d.problem(path, "source is missing")
@@ -45,7 +46,7 @@ func (d *decoder) bridge(path string, e envelope) {
 	case e.DetailType == "":
 		d.problem(path, "detail-type is missing")
 		return
-	case !retry && (e.Source != "aws.s3" || !known):
+	case !retry && !forwarded && (e.Source != "aws.s3" || !known):
 		d.drop(e.Source, e.DetailType)
 		return
 	case len(e.Detail) == 0:
@@ -53,6 +54,9 @@ func (d *decoder) bridge(path string, e envelope) {
 		return
 	case retry:
 		d.retry(path, e)
+		return
+	case forwarded:
+		d.forwarded(path, e, depth)
 		return
 	}
 	var detail bridgeDetail

@@ -42,6 +42,10 @@ type Backend struct {
 	// Account is another AWS account, 12 digits, whose bucket policies let the
 	// functions' own roles in; a role_arn says it by itself.
 	Account string `json:"account,omitempty" yaml:"account,omitempty" jsonschema:"pattern=^[0-9]{12}$"`
+	// WebhookSecret is the whole ARN of a Secrets Manager secret: JSON with a
+	// bearer_token or a signing_key, by which the backend proves to the webhook
+	// that events are its own. Without it the webhook takes none of it.
+	WebhookSecret string `json:"webhook_secret,omitempty" yaml:"webhook_secret,omitempty" jsonschema:"pattern=^arn:"`
 }
 
 // Bucket is a bucket rules may use.

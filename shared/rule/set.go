@@ -20,7 +20,9 @@ type Set struct {
 	bySource map[object.Bucket][]*Active // in the order of rules
 	dests    map[object.Bucket]bool
 	onAWS    map[string]object.Bucket // by physical name
-	storage  Storage
+	// elsewhere are the others, zero where two backends use the name.
+	elsewhere map[string]object.Bucket
+	storage   Storage
 }
 
 // Active is an enabled rule with its aliases resolved and its globs compiled.
@@ -46,16 +48,25 @@ type Active struct {
 // The error names every broken rule.
 func Compile(c Catalog) (*Set, error) {
 	s := &Set{
-		byName:   map[string]*Active{},
-		bySource: map[object.Bucket][]*Active{},
-		dests:    map[object.Bucket]bool{},
-		onAWS:    map[string]object.Bucket{},
-		storage:  c.Storage,
+		byName:    map[string]*Active{},
+		bySource:  map[object.Bucket][]*Active{},
+		dests:     map[object.Bucket]bool{},
+		onAWS:     map[string]object.Bucket{},
+		elsewhere: map[string]object.Bucket{},
+		storage:   c.Storage,
 	}
-	for _, b := range c.Storage.bucketsOnAWS() {
+	onAWS, elsewhere := c.Storage.bucketsByPlace()
+	for _, b := range onAWS {
 		if s.onAWS[b.Name].Backend != object.AWS {
 			s.onAWS[b.Name] = b
 		}
+	}
+	for _, b := range elsewhere {
+		if _, twice := s.elsewhere[b.Name]; twice {
+			s.elsewhere[b.Name] = object.Bucket{}
+			continue
+		}
+		s.elsewhere[b.Name] = b
 	}
 	var errs []error
 	for _, stored := range c.Rules {
@@ -142,11 +153,19 @@ func (s *Set) Storage() Storage { return s.storage }
 // Rule is the enabled rule of that name, or nil.
 func (s *Set) Rule(name string) *Active { return s.byName[name] }
 
-// Locate is the configured bucket that AWS speaks of in an event. AWS knows no
+// Locate is the configured bucket that an event of AWS speaks of. AWS knows no
 // backends, and its bucket names are unique, whichever backend without an
-// endpoint of its own the configuration has the bucket on.
+// endpoint of its own the configuration has the bucket on. A notification that
+// another backend sent through AWS says no more: where AWS has no such bucket,
+// and one other backend alone does, that is it.
 func (s *Set) Locate(b object.Bucket) object.Bucket {
-	if known, ok := s.onAWS[b.Name]; ok && b.Backend == object.AWS {
+	if b.Backend != object.AWS {
+		return b
+	}
+	if known, ok := s.onAWS[b.Name]; ok {
+		return known
+	}
+	if known, ok := s.elsewhere[b.Name]; ok && known != (object.Bucket{}) {
 		return known
 	}
 	return b

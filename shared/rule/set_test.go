@@ -164,3 +164,26 @@ func TestRival(t *testing.T) {
 		}
 	}
 }
+
+// AWS says of a bucket only its name, also where another backend sent the
+// notification through it.
+func TestAnEventOfAWSIsAboutTheOneBucketOfItsName(t *testing.T) {
+	st := rule.Default().Storage
+	st.Backends = []rule.Backend{{Name: "dr", Region: "eu-central-1"}, {Name: "hq", Endpoint: "https://hq.example"}, {Name: "lab", Endpoint: "https://lab.example"}}
+	st.Buckets = map[string]rule.Bucket{
+		"photos": {}, "far": {Backend: "dr"}, "scans": {Backend: "hq"}, "photos-hq": {Backend: "hq", Name: "photos"},
+		"both-1": {Backend: "hq", Name: "both"}, "both-2": {Backend: "lab", Name: "both"},
+	}
+	set, err := rule.Compile(rule.Catalog{Storage: st})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"photos": "aws", "far": "dr", "scans": "hq", "both": "aws", "unknown": "aws"} {
+		if got := set.Locate(object.Bucket{Backend: object.AWS, Name: name}); got != (object.Bucket{Backend: want, Name: name}) {
+			t.Errorf("%s is %s, want it on %s", name, got, want)
+		}
+	}
+	if of := (object.Bucket{Backend: "lab", Name: "scans"}); set.Locate(of) != of {
+		t.Errorf("what a backend says of itself becomes %s", set.Locate(of))
+	}
+}

@@ -34,19 +34,21 @@ func (s Storage) RequesterPays(b object.Bucket) bool {
 	return false
 }
 
-// bucketsOnAWS are the configured buckets that have no endpoint of their own.
-func (s Storage) bucketsOnAWS() []object.Bucket {
+// bucketsByPlace are the configured buckets that have no endpoint of their own,
+// and the others.
+func (s Storage) bucketsByPlace() (onAWS, others []object.Bucket) {
 	elsewhere := map[string]bool{}
 	for _, b := range s.Backends {
 		elsewhere[b.Name] = b.Endpoint != ""
 	}
-	var buckets []object.Bucket
 	for alias := range s.Buckets {
-		if b, _ := s.Resolve(alias); !elsewhere[b.Backend] {
-			buckets = append(buckets, b)
+		if b, _ := s.Resolve(alias); elsewhere[b.Backend] {
+			others = append(others, b)
+		} else {
+			onAWS = append(onAWS, b)
 		}
 	}
-	return buckets
+	return onAWS, others
 }
 
 // Shares reports whether one server may copy between the two backends: they are

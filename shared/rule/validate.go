@@ -97,6 +97,7 @@ func (v *validator) checkBackends() {
 			v.refuse(path+".region", "%q is not a region such as eu-central-1", b.Region)
 		}
 		v.checkSecret(path+".credentials_secret", b.CredentialsSecret)
+		v.checkSecret(path+".webhook_secret", b.WebhookSecret)
 		v.checkAccount(path, b)
 		if b.Endpoint == "" && b.Region == "" && b.CredentialsSecret == "" && b.RoleARN == "" && b.Account == "" {
 			v.refuse(path, "is no other place than %s: it needs an endpoint, a region, a credentials_secret, a role_arn or an account", object.AWS)
