@@ -12,6 +12,7 @@ import (
 	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/config"
 	"bucket-replicator/shared/ledger"
+	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/queue"
 	"bucket-replicator/shared/replicate"
@@ -22,6 +23,10 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
+
+// patience is how long a part waits for its rule's limits before the rest is left
+// to later.
+const patience = 30 * time.Second
 
 func main() {
 	env, err := config.ReadTransfer(os.Getenv)
@@ -44,6 +49,7 @@ func main() {
 		RequesterPays: func(b object.Bucket) bool { return replicator.RequesterPays(b) },
 	})
 	replicator = replicate.New(objects, items, items, time.Now, env.VisibilityTimeout)
+	replicator.Limits = &limit.Limiter{Store: items, Now: time.Now, Holder: rand.Text(), Patience: patience}
 	tickets := queue.New(aws, env.TransfersQueueURL)
 	handler := &transfer.Handler{
 		Worker: &transfer.Worker{

@@ -303,9 +303,10 @@ func (t *task) act(ctx context.Context, in decide.Input, plan decide.Plan) error
 		}
 		return nil
 	}
-	if moves(plan.Action) && t.landing == nil {
+	byParts := plan.Action == decide.Copy && t.large(in)
+	if moves(plan.Action) && !byParts && t.landing == nil {
 		size := int64(0)
-		if plan.Action == decide.Copy && !t.large(in) {
+		if plan.Action == decide.Copy {
 			size = in.Source.Size
 		}
 		leave, err := t.Limits.Enter(ctx, in.Rule.Name, in.Rule.Limits, size)
@@ -316,7 +317,7 @@ func (t *task) act(ctx context.Context, in decide.Input, plan decide.Plan) error
 	}
 	switch plan.Action {
 	case decide.Copy:
-		if t.landing == nil && t.large(in) {
+		if t.landing == nil && byParts {
 			return t.transfer(ctx, in)
 		}
 		return t.copy(ctx, in, plan)

@@ -11,6 +11,7 @@ import (
 
 	"bucket-replicator/shared/decide"
 	"bucket-replicator/shared/event"
+	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/parts"
 	"bucket-replicator/shared/replicate"
@@ -125,7 +126,16 @@ func (e *effort) goOn(ctx context.Context) error {
 // settle brings an error to its end: the transfer fails, or is given up because
 // something else is to be done now, or the error goes back to the queue.
 func (e *effort) settle(ctx context.Context, err error) error {
+	held := (*limit.Held)(nil)
 	switch {
+	case errors.As(err, &held):
+		// The schedule invites again when there is room. Until then it is no try.
+		e.log.InfoContext(ctx, "the rest waits", "why", held.Error())
+		lost := e.store.TouchTransfer(ctx, e.tr, e.Transfers.Now().Add(held.For), true)
+		if object.ClassOf(lost) == object.Premise {
+			return nil
+		}
+		return lost
 	case err == nil, errors.Is(err, errPaused):
 		return nil
 	case errors.Is(err, errRuleGone):
@@ -293,8 +303,15 @@ func (e *effort) late(ctx context.Context) bool {
 	return ok && time.Until(deadline) < lease(e.tr.PartSize)+saveReserve
 }
 
-// take copies one part, unless somebody else has it.
+// take copies one part, unless somebody else has it, as far as the rule's limits
+// let it.
 func (e *effort) take(ctx context.Context, layout parts.Layout, n int) error {
+	first, last := layout.Bytes(n)
+	leave, err := e.Replicator.Limits.Enter(ctx, e.rule.Name, e.rule.Limits, last-first+1)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	now := e.Transfers.Now()
 	p, err := e.store.ClaimPart(ctx, e.tr, n, e.owner, now, now.Add(lease(e.tr.PartSize)))
 	if object.ClassOf(err) == object.Premise {
@@ -303,7 +320,6 @@ func (e *effort) take(ctx context.Context, layout parts.Layout, n int) error {
 	if err != nil {
 		return err
 	}
-	first, last := layout.Bytes(n)
 	p.PartCopied, err = e.Objects.CopyPart(ctx, object.Part{
 		From: e.tr.From, SourceETag: e.tr.Source.ETag, SourceVersionID: e.tr.Upload.SourceVersionID,
 		Upload: e.tr.Upload, Number: n, First: first, Last: last,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"bucket-replicator/shared/decide"
@@ -397,6 +398,34 @@ func TestWhatDoesNotComeOnIsGivenUp(t *testing.T) {
 		t.Errorf("failures %+v", failures)
 	}
 	w.clean()
+}
+
+// A limit holds the parts back, for longer than a transfer that does not come on
+// would be borne with.
+func TestALimitHoldsTheParts(t *testing.T) {
+	synctest.Test(t, limitHoldsTheParts) // whose timers take no time
+}
+
+func limitHoldsTheParts(t *testing.T) {
+	r := mirror("a", "b")
+	r.Limits.BytesPerSecond = 1
+	w := newWorld(t, storetest.Traits{}, r)
+	w.limits = &storetest.Limits{}
+	began := w.now()
+	w.put(body("1", 90)) // of ten seconds each
+	for range 60 {
+		w.turn()
+		if took, could := 10*w.copied(), w.now().Sub(began).Seconds(); float64(took) > could+20 {
+			t.Fatalf("%d parts are copied after %.0f s", w.copied(), could)
+		}
+		w.pass(time.Minute)
+		w.tick()
+	}
+	w.settle()
+	w.inStep()
+	if failures := w.ledger.AllFailures(); len(failures) > 0 {
+		t.Errorf("a limit is no failure: %+v", failures)
+	}
 }
 
 func TestAPauseHoldsATransfer(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"bucket-replicator/shared/event"
+	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/replicate"
 	"bucket-replicator/shared/rule"
@@ -92,6 +93,7 @@ type world struct {
 	events  *mailbox
 	log     *slog.Logger
 	workers int
+	limits  *storetest.Limits // nil: none hold
 
 	mu    sync.Mutex
 	clock time.Time
@@ -197,8 +199,12 @@ func (w *world) replicator() *replicate.Replicator {
 
 // worker is a new one, as of a function that just started.
 func (w *world) worker() *transfer.Worker {
+	replicator := w.replicator()
+	if w.limits != nil {
+		replicator.Limits = &limit.Limiter{Store: w.limits, Now: w.now, Holder: "a worker"}
+	}
 	return &transfer.Worker{
-		Transfers: w.transfers(), Replicator: w.replicator(), Objects: w.objects, Failures: w.ledger, Events: w.events,
+		Transfers: w.transfers(), Replicator: replicator, Objects: w.objects, Failures: w.ledger, Events: w.events,
 		Metrics: telemetry.NewMetrics("Test", io.Discard, w.now), Log: w.log,
 	}
 }

@@ -132,8 +132,8 @@ func (im *importer) sides(r *rule.Rule, source, destination mention, prefix stri
 			"set the interval that listing both buckets is worth")
 	}
 	if from != to {
-		im.lose(destination.at, "between two endpoints no server copies; the README says under \"Not yet\" whether the functions do by now",
-			"until then use buckets of one endpoint")
+		im.lose(destination.at, "between two endpoints no server copies: objects stream through the functions",
+			"deploy near one of the two; the traffic is paid for")
 	}
 }
 
