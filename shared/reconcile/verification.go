@@ -104,6 +104,7 @@ func (v verification) note(p run.Partial) {
 	defer v.mu.Unlock()
 	v.shard.Partial = append(v.noted(func(other run.Partial) bool { return other.Key != p.Key }), p)
 	v.shard.Tries = 0
+	v.poke()
 }
 
 // noted is some of what is noted, in a list of its own: one that is being saved
