@@ -31,6 +31,7 @@ func newHomeStack(app constructs.Construct, settings Settings, config rule.Confi
 	}
 	sources := newSourceEvents(stack, "Sources", settings, rules, events.Queue.QueueArn(), nil)
 	allowRules(events.Queue, sources.RuleARNs)
+	subscribe(stack, "Topic", events.Queue, t.Topics)
 
 	replicate := newReplicate(stack, "Replicate", settings, t, tables, events)
 	large.handOver(replicate, settings)

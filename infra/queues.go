@@ -1,11 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -71,15 +73,34 @@ func allowSend(function awslambda.Function, queue awssqs.Queue, settings Setting
 	}
 }
 
+// subscribe has the topics' notifications delivered to the queue as they came,
+// and lets in these topics and no others.
+func subscribe(scope constructs.Construct, id string, queue awssqs.Queue, topics []string) {
+	for i, topic := range topics {
+		awssns.NewCfnSubscription(scope, jsii.String(fmt.Sprintf("%s%d", id, i)), &awssns.CfnSubscriptionProps{
+			TopicArn:           jsii.String(topic),
+			Region:             jsii.String(strings.Split(topic, ":")[3]),
+			Protocol:           jsii.String("sqs"),
+			Endpoint:           queue.QueueArn(),
+			RawMessageDelivery: jsii.Bool(true),
+		})
+	}
+	allowFrom(queue, "sns.amazonaws.com", topics)
+}
+
 // allowRules lets EventBridge send to the queue for these rules and no others.
 func allowRules(queue awssqs.Queue, ruleARNs []string) {
-	if len(ruleARNs) == 0 {
+	allowFrom(queue, "events.amazonaws.com", ruleARNs)
+}
+
+func allowFrom(queue awssqs.Queue, service string, arns []string) {
+	if len(arns) == 0 {
 		return
 	}
 	queue.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("events.amazonaws.com"), nil)},
+		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String(service), nil)},
 		Actions:    jsii.Strings("sqs:SendMessage"),
 		Resources:  &[]*string{queue.QueueArn()},
-		Conditions: &map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": ruleARNs}},
+		Conditions: &map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": arns}},
 	}))
 }

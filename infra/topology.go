@@ -23,6 +23,8 @@ type topology struct {
 	// Webhooks are the secrets of those that have sources and send their events
 	// to the webhook, by the backend's name.
 	Webhooks map[string]string
+	// Topics are the SNS topics that events of sources come through.
+	Topics []string
 	// Keys are the KMS keys that rules encrypt replicas with: ids, aliases or
 	// ARNs.
 	Keys []string
@@ -106,6 +108,9 @@ func newTopology(storage rule.Storage, home string) topology {
 		used := b.Reads != nil || b.Writes != nil
 		if b.isSource() && at.WebhookSecret != "" {
 			t.Webhooks[at.Name] = at.WebhookSecret
+		}
+		if b.isSource() && at.Topic != "" && !slices.Contains(t.Topics, at.Topic) {
+			t.Topics = append(t.Topics, at.Topic)
 		}
 		if at.Endpoint == "" && at.CredentialsSecret == "" && at.RoleARN == "" && (b.Create || used) {
 			t.Buckets = append(t.Buckets, b)

@@ -46,6 +46,8 @@ type Backend struct {
 	// bearer_token or a signing_key, by which the backend proves to the webhook
 	// that events are its own. Without it the webhook takes none of it.
 	WebhookSecret string `json:"webhook_secret,omitempty" yaml:"webhook_secret,omitempty" jsonschema:"pattern=^arn:"`
+	// Topic is the ARN of an SNS topic that its notifications come through.
+	Topic string `json:"topic,omitempty" yaml:"topic,omitempty" jsonschema:"pattern=^arn:"`
 }
 
 // Bucket is a bucket rules may use.

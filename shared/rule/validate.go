@@ -59,6 +59,7 @@ var (
 	secretPattern   = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6}$`)
 	rolePattern     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9/_+=,.@-]+$`)
 	externalPattern = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]{2,1000}$`)
+	topicPattern    = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)
 	accountPattern  = regexp.MustCompile(`^[0-9]{12}$`)
 )
 
@@ -98,6 +99,9 @@ func (v *validator) checkBackends() {
 		}
 		v.checkSecret(path+".credentials_secret", b.CredentialsSecret)
 		v.checkSecret(path+".webhook_secret", b.WebhookSecret)
+		if b.Topic != "" && !topicPattern.MatchString(b.Topic) {
+			v.refuse(path+".topic", "%q is not the ARN of a topic: arn:aws:sns:<region>:<account>:<name>", b.Topic)
+		}
 		v.checkAccount(path, b)
 		if b.Endpoint == "" && b.Region == "" && b.CredentialsSecret == "" && b.RoleARN == "" && b.Account == "" {
 			v.refuse(path, "is no other place than %s: it needs an endpoint, a region, a credentials_secret, a role_arn or an account", object.AWS)

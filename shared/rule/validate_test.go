@@ -56,6 +56,7 @@ func TestValidateRefusesInStorage(t *testing.T) {
 		"a secret by its name alone":           {backend(rule.Backend{Name: "b", CredentialsSecret: "minio"}), "storage.backends[1].credentials_secret", "is not the whole ARN of a secret"},
 		"a secret without its six characters":  {backend(rule.Backend{Name: "b", CredentialsSecret: "arn:aws:secretsmanager:eu-west-1:111122223333:secret:minio"}), "storage.backends[1].credentials_secret", "-<six characters>"},
 		"a webhook's secret by its name alone": {backend(rule.Backend{Name: "b", Region: "eu-west-1", WebhookSecret: "hook"}), "storage.backends[1].webhook_secret", "is not the whole ARN of a secret"},
+		"a topic by its name alone":            {backend(rule.Backend{Name: "b", Region: "eu-west-1", Topic: "events"}), "storage.backends[1].topic", "is not the ARN of a topic"},
 		"a role by its name alone":             {backend(rule.Backend{Name: "b", RoleARN: "replicator"}), "storage.backends[1].role_arn", "is not the ARN of a role"},
 		"a role at an endpoint":                {backend(rule.Backend{Name: "b", Endpoint: "https://minio.example", RoleARN: "arn:aws:iam::111122223333:role/r"}), "storage.backends[1].role_arn", "is for AWS"},
 		"a role and a secret":                  {backend(rule.Backend{Name: "b", RoleARN: "arn:aws:iam::111122223333:role/r", CredentialsSecret: "arn:aws:secretsmanager:eu-west-1:111122223333:secret:minio-AbCdEf"}), "storage.backends[1].role_arn", "goes with no credentials_secret"},
