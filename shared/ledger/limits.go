@@ -18,10 +18,13 @@ import (
 // last written. It means nothing after seconds.
 const limitRetention = 24 * time.Hour
 
-// updateLimit writes an item of a rule's limits under a condition. Where that
-// does not hold it answers the item as it is, and false.
+// updateLimit writes an item of a rule's limits under a condition, and keeps it for
+// a while after now. Where the condition does not hold it answers the item as it
+// is, and false.
 func (l *Ledger) updateLimit(ctx context.Context, ruleName, sortKey string, e expression, now time.Time) (item, bool, error) {
-	e.set(schema.ExpiresAt, integer(now.Add(limitRetention).Unix()))
+	if !now.IsZero() {
+		e.set(schema.ExpiresAt, integer(now.Add(limitRetention).Unix()))
+	}
 	out, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                           aws.String(l.tables.Runs),
 		Key:                                 runsKey(ruleName, sortKey),
@@ -98,10 +101,16 @@ func (l *Ledger) Swap(ctx context.Context, ruleName string, seen, next limit.Cla
 	if err != nil {
 		return nil, false, err
 	}
+	var latest time.Time
+	for _, c := range next {
+		if c.Until.After(latest) {
+			latest = c.Until
+		}
+	}
 	var e expression
 	e.is(schema.Claims, before)
 	e.set(schema.Claims, after)
-	there, swapped, err := l.updateLimit(ctx, ruleName, schema.PlacesItem, e, time.Now())
+	there, swapped, err := l.updateLimit(ctx, ruleName, schema.PlacesItem, e, latest)
 	if err != nil {
 		return nil, false, err
 	}
