@@ -1,8 +1,12 @@
 package conformance
 
 import (
+	"bytes"
 	"errors"
+	"io"
+	"net/http"
 	"os"
+	"strings"
 	"testing"
 
 	"bucket-replicator/localstack/server"
@@ -68,13 +72,19 @@ func TestStreams(t *testing.T) {
 			continue
 		}
 		t.Run(c.from+" to "+c.to, func(t *testing.T) {
-			storetest.TestObjects(t, c.harness(running[c.from].URL, running[c.to].URL))
+			storetest.TestObjects(t, c.harness(running[c.from].URL, running[c.to].URL, nil))
+			c.spoil(t, running[c.from].URL, running[c.to].URL)
 		})
 	}
 }
 
 // harness is a store between the two servers, and the people on both sides.
-func (c crossing) harness(from, to string) storetest.ObjectsHarness {
+// on the way is what the store's requests pass; nil: nothing.
+func (c crossing) harness(from, to string, onTheWay http.RoundTripper) storetest.ObjectsHarness {
+	account := config(server.SecretKey)
+	if onTheWay != nil {
+		account.HTTPClient = &http.Client{Transport: onTheWay}
+	}
 	here, there := servers[c.from].harness(from, s3store.Conditions{}, nil), servers[c.to].harness(to, s3store.Conditions{}, nil)
 	on := func(backend string, newBucket func(storetest.Traits) (object.Bucket, error)) func(storetest.Traits) (object.Bucket, error) {
 		return func(traits storetest.Traits) (object.Bucket, error) {
@@ -89,13 +99,66 @@ func (c crossing) harness(from, to string) storetest.ObjectsHarness {
 		},
 	}
 	return storetest.ObjectsHarness{
-		Store:      s3store.New(config(server.SecretKey), options),
+		Store:      s3store.New(account, options),
 		People:     bothSides{here.People, there.People},
 		NewBucket:  on("here", here.NewBucket),
 		NewReplica: on("there", there.NewBucket),
 		CopiesOnly: true,
 		Deviations: c.deviations,
 	}
+}
+
+// spoil damages what is read of a source, and looks what the other server makes
+// of it: no object, whatever it checks by itself.
+func (c crossing) spoil(t *testing.T, from, to string) {
+	for name, damage := range map[string]func(body []byte) []byte{
+		"a bit flips":       func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
+		"the last bit does": func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
+		"it breaks off":     func(b []byte) []byte { return b[:len(b)-1] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := c.harness(from, to, spoiling{damage})
+			source, err := h.NewBucket(storetest.Traits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			dest, err := h.NewReplica(storetest.Traits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			copy := object.Copy{From: object.Ref{Bucket: source, Key: "k"}, To: object.Ref{Bucket: dest, Key: "k"}}
+			if err := h.People.Put(copy.From, storetest.Text(strings.Repeat("all work and no play\n", 50_000))); err != nil {
+				t.Fatal(err)
+			}
+			looked, err := h.Store.Head(t.Context(), copy.From, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			copy.SourceETag = looked.ETag
+			if _, err := h.Store.Copy(t.Context(), copy); err == nil || object.ClassOf(err) != object.Retryable {
+				t.Errorf("got %v, want an error to try again after", err)
+			}
+			if found, there, err := h.People.Get(copy.To); there || err != nil {
+				t.Errorf("%d bytes became an object, %v", len(found.Body), err)
+			}
+		})
+	}
+}
+
+// spoiling damages the body of every object that is read.
+type spoiling struct{ damage func([]byte) []byte }
+
+func (s spoiling) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := server.FromMemory{}.RoundTrip(r)
+	if err != nil || r.Method != http.MethodGet || r.URL.Query().Has("tagging") || resp.StatusCode != http.StatusOK {
+		return resp, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(s.damage(body))) // Content-Length stays what it was
+	return resp, nil
 }
 
 type bothSides struct{ here, there storetest.People }
