@@ -2,7 +2,10 @@ package reconcile_test
 
 import (
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"bucket-replicator/shared/limit"
@@ -79,4 +82,55 @@ func TestAShardThatALimitHoldsBackIsPutAway(t *testing.T) {
 	if end := w.finish(r.ID); end.State != run.Succeeded || end.Copied != 5 { // by workers without limits
 		t.Errorf("the run is %+v", end)
 	}
+}
+
+// A run takes as long as its rule's limits want, with no more under way at a time.
+func TestARunKeepsToItsLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const objects, size, rate, places = 120, 500, 1000, 3
+		w := calm(t, storetest.Traits{}, func(r *rule.Rule) {
+			r.Limits = rule.Limits{BytesPerSecond: rate, Concurrency: places}
+		})
+		for i := range objects {
+			w.put(source, fmt.Sprintf("%03d", i), strings.Repeat("x", size))
+		}
+		var mu sync.Mutex
+		underWay, most := 0, 0
+		w.fate = func(c storetest.Call) (storetest.Fault, error) {
+			if c.Op == "objects.copy" {
+				mu.Lock()
+				underWay++
+				most = max(most, underWay)
+				mu.Unlock()
+				time.Sleep(300 * time.Millisecond)
+				mu.Lock()
+				underWay--
+				mu.Unlock()
+			}
+			return storetest.None, nil
+		}
+		limits := &storetest.Limits{}
+		worker := w.worker(1000)
+		worker.Slots = make(chan struct{}, 16)
+		worker.Replicator.Limits = &limit.Limiter{Store: limits, Now: time.Now, Holder: "w", Patience: time.Minute}
+		r, ticket := w.start(false)
+		began := time.Now()
+		if err := worker.Work(t.Context(), ticket, "w"); err != nil {
+			t.Fatal(err)
+		}
+		took, want := time.Since(began).Seconds(), float64(objects*size/rate)
+		if took < 0.9*want || took > 1.1*want {
+			t.Errorf("it took %.1f s, want %.1f", took, want)
+		}
+		if end := w.ended(r.ID); end.Copied != objects || most > places {
+			t.Errorf("the run is %+v, %d copies were under way at a time", end, most)
+		}
+		other := &limit.Limiter{Store: limits, Now: time.Now, Holder: "other"}
+		leave, err := other.Enter(t.Context(), "a-b", rule.Limits{Concurrency: 1}, 0)
+		if err != nil {
+			t.Fatalf("the worker has its places still: %v", err)
+		}
+		leave()
+		time.Sleep(time.Minute) // what keeps the leases ends
+	})
 }
