@@ -243,6 +243,7 @@ func encodeTransfer(t object.Transfer) item {
 	i.setText(schema.UploadChecksum, t.Upload.Checksum)
 	i.setText(schema.UploadVersion, t.Upload.SourceVersionID)
 	i.setText(schema.UploadSum, t.Upload.SourceChecksum)
+	i.setKeys(schema.UploadAsked, t.Upload.Asked)
 	i.setKeys(schema.UploadLost, t.Upload.Lost)
 	return i
 }
@@ -273,6 +274,7 @@ func decodeTransfer(i item) (object.Transfer, error) {
 			Checksum:        r.text(schema.UploadChecksum),
 			SourceVersionID: r.text(schema.UploadVersion),
 			SourceChecksum:  r.text(schema.UploadSum),
+			Asked:           r.keys(schema.UploadAsked),
 			Lost:            r.keys(schema.UploadLost),
 		},
 	}

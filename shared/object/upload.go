@@ -16,6 +16,9 @@ type Upload struct {
 	// SourceChecksum is the source's checksum of all bytes, "ALGORITHM:value",
 	// empty where it has none.
 	SourceChecksum string
+	// Asked names what the replica was asked to have beside its bytes, in the
+	// store's words, so that whoever completes it sees what was dropped.
+	Asked []string
 	// Lost is as in Copied.
 	Lost []string
 }

@@ -2,6 +2,9 @@ package s3store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -108,6 +111,94 @@ func (s source) lost() []string {
 		names = append(names, "metadata")
 	}
 	return names
+}
+
+// asked is what the replica is asked to have beside its bytes, as far as a look
+// at it tells: name=value. Of a source that was not looked at that is what the
+// rule says, since a server that copies brings the rest by itself.
+func (s source) asked(c object.Copy, now time.Time) []string {
+	var all []string
+	want := func(name, value string) {
+		if value != "" {
+			all = append(all, name+"="+value)
+		}
+	}
+	g := s.given(c, now)
+	if g.class != types.StorageClassStandard { // which no look names
+		want("storage_class", string(g.class))
+	}
+	want("sse", string(g.sse))
+	want("object_lock", lockOf(g.mode, g.until, g.hold))
+	want("website_redirect", aws.ToString(g.redirect))
+	if s.HeadObjectOutput != nil {
+		for name, value := range contentHeaders(s.HeadObjectOutput) {
+			if name == "Content-Encoding" {
+				value = s.encoding()
+			}
+			want(name, aws.ToString(value))
+		}
+		want("metadata", digest(s.Metadata))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// dropped names those of asked that a look at the replica does not find: some
+// servers drop without a word what they do not know.
+func dropped(asked []string, replica *s3.HeadObjectOutput) []string {
+	if replica == nil {
+		return nil
+	}
+	has := map[string]string{
+		"storage_class":    string(replica.StorageClass),
+		"sse":              string(replica.ServerSideEncryption),
+		"object_lock":      lockOf(replica.ObjectLockMode, replica.ObjectLockRetainUntilDate, replica.ObjectLockLegalHoldStatus),
+		"website_redirect": aws.ToString(replica.WebsiteRedirectLocation),
+		"metadata":         digest(replica.Metadata),
+	}
+	headers := contentHeaders(replica)
+	var names []string
+	for _, one := range asked {
+		name, value, _ := strings.Cut(one, "=")
+		found := has[name]
+		if header, ok := headers[name]; ok {
+			name, found = "content_headers", aws.ToString(header)
+		}
+		if found != value && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func lockOf(mode types.ObjectLockMode, until *time.Time, hold types.ObjectLockLegalHoldStatus) string {
+	lock := string(mode)
+	if until != nil {
+		lock += until.UTC().Format(time.RFC3339)
+	}
+	if hold == types.ObjectLockLegalHoldStatusOn {
+		lock += string(hold)
+	}
+	return lock
+}
+
+func contentHeaders(out *s3.HeadObjectOutput) map[string]*string {
+	return map[string]*string{
+		"Cache-Control": out.CacheControl, "Content-Disposition": out.ContentDisposition, "Content-Encoding": out.ContentEncoding,
+		"Content-Language": out.ContentLanguage, "Content-Type": out.ContentType, "Expires": out.ExpiresString,
+	}
+}
+
+// digest is short for metadata, which an upload remembers; empty for none.
+func digest(metadata map[string]string) string {
+	if len(metadata) == 0 {
+		return ""
+	}
+	sum := sha256.New()
+	for _, k := range slices.Sorted(maps.Keys(metadata)) {
+		fmt.Fprintf(sum, "%q=%q,", k, metadata[k])
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
 // given is what every way of copying has to be told.

@@ -175,3 +175,35 @@ func TestExpiresNeedNotBeADate(t *testing.T) {
 		t.Errorf("sent Expires %q", sent)
 	}
 }
+
+func TestWhatAServerDropsIsNamed(t *testing.T) {
+	s := whatASourceHas()
+	asked := s.asked(everything, today)
+	whole := func() *s3.HeadObjectOutput {
+		head := *whatASourceHas().HeadObjectOutput
+		head.StorageClass, head.SSEKMSKeyId = types.StorageClassGlacierIr, aws.String("alias/ours")
+		return &head
+	}
+	if got := dropped(asked, whole()); got != nil {
+		t.Errorf("of a whole replica %q are missed", got)
+	}
+	for name, drop := range map[string]func(*s3.HeadObjectOutput){
+		"storage_class":    func(h *s3.HeadObjectOutput) { h.StorageClass = "" },
+		"sse":              func(h *s3.HeadObjectOutput) { h.ServerSideEncryption = types.ServerSideEncryptionAes256 },
+		"object_lock":      func(h *s3.HeadObjectOutput) { h.ObjectLockLegalHoldStatus = "" },
+		"website_redirect": func(h *s3.HeadObjectOutput) { h.WebsiteRedirectLocation = nil },
+		"content_headers":  func(h *s3.HeadObjectOutput) { h.ExpiresString, h.CacheControl = nil, nil },
+		"metadata":         func(h *s3.HeadObjectOutput) { h.Metadata = map[string]string{"author": "somebody"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			head := whole()
+			drop(head)
+			if got := dropped(asked, head); !reflect.DeepEqual(got, []string{name}) {
+				t.Errorf("missed are %q", got)
+			}
+		})
+	}
+	if got := (source{}).asked(object.Copy{StorageClass: "STANDARD"}, today); got != nil {
+		t.Errorf("a copy by the server, without wishes, asks for %q", got)
+	}
+}

@@ -35,19 +35,26 @@ func (s *Store) Head(ctx context.Context, at object.Ref, withTags bool) (object.
 }
 
 func (e endpoint) look(ctx context.Context, at object.Ref) (object.State, error) {
+	state, _, err := e.see(ctx, at)
+	return state, err
+}
+
+// see is a look with all that the answer has; nil where nothing is there.
+func (e endpoint) see(ctx context.Context, at object.Ref) (object.State, *s3.HeadObjectOutput, error) {
 	out, err := e.HeadObject(ctx, &s3.HeadObjectInput{
 		Bucket: aws.String(at.Bucket.Name),
 		Key:    aws.String(at.Key),
 	})
 	if status(err) == http.StatusNotFound {
-		return e.gone(ctx, at.Bucket.Name, err)
+		state, err := e.gone(ctx, at.Bucket.Name, err)
+		return state, nil, err
 	}
 	if err != nil {
-		return object.State{}, err
+		return object.State{}, nil, err
 	}
 	state := found(out)
 	state.Lock = state.Lock.At(e.now())
-	return state, nil
+	return state, out, nil
 }
 
 func found(out *s3.HeadObjectOutput) object.State {
@@ -152,10 +159,11 @@ func (s *Store) copy(ctx context.Context, c object.Copy) (object.Copied, error) 
 	if !kept {
 		// Whoever wrote in between or just after is found by it: the caller must
 		// not record a replica that is not there.
-		after, err := to.look(ctx, c.To)
+		after, replica, err := to.see(ctx, c.To)
 		if err != nil {
 			return object.Copied{}, err
 		}
+		copied.Lost = dropped(look.asked(c, s.options.Now()), replica)
 		d := copied.Dest
 		if after.Presence != object.Present || after.ETag != d.ETag || !after.LastModified.Equal(d.LastModified) || after.VersionID != d.VersionID {
 			return object.Copied{}, broken("somebody else wrote the destination meanwhile")
@@ -164,7 +172,7 @@ func (s *Store) copy(ctx context.Context, c object.Copy) (object.Copied, error) 
 	if copied.Dest.VersionID != "" {
 		to.observe(ctx, object.Versions, true)
 	}
-	copied.Lost = look.lost()
+	copied.Lost = append(copied.Lost, look.lost()...)
 	return copied, nil
 }
 

@@ -64,8 +64,10 @@ func (s *Store) stream(ctx context.Context, c object.Copy, from, to endpoint) (o
 	if err != nil {
 		return object.Copied{}, err
 	}
-	copied.SourceVersionID, copied.Lost = version(look.VersionId), append(look.lost(), st.left...)
-	copied.Dest, err = to.dated(ctx, c.To, copied.Dest)
+	var replica *s3.HeadObjectOutput
+	copied.Dest, replica, err = to.dated(ctx, c.To, copied.Dest)
+	copied.SourceVersionID = version(look.VersionId)
+	copied.Lost = slices.Concat(look.lost(), st.left, dropped(look.asked(c, st.now), replica))
 	return copied, err
 }
 
@@ -215,22 +217,23 @@ func (e endpoint) unchanged(ctx context.Context, at object.Ref, etag string) err
 
 // dated looks for the time of a write that landed. Where the object is another
 // one by now, the caller must not record a replica that is not there. Where
-// nobody can tell, a version id is enough to know the write by.
-func (e endpoint) dated(ctx context.Context, at object.Ref, d object.Dest) (object.Dest, error) {
-	found, err := e.look(ctx, at)
+// nobody can tell, a version id is enough to know the write by. It answers what
+// the look found, too.
+func (e endpoint) dated(ctx context.Context, at object.Ref, d object.Dest) (object.Dest, *s3.HeadObjectOutput, error) {
+	found, replica, err := e.see(ctx, at)
 	switch {
 	case err != nil && d.VersionID != "":
-		return d, nil
+		return d, nil, nil
 	case err != nil:
-		return object.Dest{}, err
+		return object.Dest{}, nil, err
 	case found.Presence != object.Present || found.ETag != d.ETag || found.VersionID != d.VersionID:
-		return object.Dest{}, broken("somebody else wrote the destination meanwhile")
+		return object.Dest{}, nil, broken("somebody else wrote the destination meanwhile")
 	}
 	d.LastModified = found.LastModified
 	if d.VersionID != "" {
 		e.observe(ctx, object.Versions, true)
 	}
-	return d, nil
+	return d, replica, nil
 }
 
 // unrepeated makes the SDK send a body once, as it comes: it can neither be

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,7 +85,7 @@ func (s *Store) begin(ctx context.Context, c object.Copy) (object.Upload, error)
 	return object.Upload{
 		To: c.To, ID: aws.ToString(out.UploadId), Checksum: string(in.ChecksumAlgorithm),
 		SourceVersionID: version(look.VersionId), SourceChecksum: checksum(look.HeadObjectOutput),
-		Lost: lost,
+		Lost: lost, Asked: look.asked(c, s.options.Now()),
 	}, nil
 }
 
@@ -306,11 +307,12 @@ func (s *Store) complete(ctx context.Context, c object.Completion) (object.Copie
 		SourceVersionID: c.Upload.SourceVersionID,
 		Lost:            c.Upload.Lost,
 	}
-	after, err := e.look(ctx, c.To)
+	after, replica, err := e.see(ctx, c.To)
 	switch {
 	case err != nil: // the replica is a fact, if one without a time
 	case after.Presence == object.Present && after.ETag == copied.Dest.ETag && (copied.Dest.VersionID == "" || copied.Dest.VersionID == after.VersionID):
 		copied.Dest.LastModified = after.LastModified
+		copied.Lost = slices.Concat(c.Upload.Lost, dropped(c.Upload.Asked, replica))
 	case looks:
 		return object.Copied{}, broken("somebody else wrote the destination meanwhile")
 	}

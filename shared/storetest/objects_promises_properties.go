@@ -122,6 +122,26 @@ func propertyPromises() []promise {
 		} {
 			all = append(all, promise{name: w.name + " " + p.does, try: func(t *trial) error { return t.carries(w, p) }})
 		}
+		all = append(all, promise{name: w.name + " names what the replica did not get", try: func(t *trial) error {
+			content := w.content()
+			content.Headers, content.Metadata, content.Redirect, content.Lock = headers, map[string]string{"author": "nobody"}, "/there", lock
+			locked := Traits{Versioned: true, ObjectLock: true}
+			c := object.Copy{
+				From: object.Ref{Bucket: t.bucketOf(locked), Key: "from"}, To: object.Ref{Bucket: t.bucketOf(locked), Key: "to"},
+				StorageClass: "STANDARD_IA", SSE: "AES256", ObjectLock: true, WebsiteRedirect: true,
+			}
+			c.SourceETag = t.put(c.From, content).ETag
+			lost := w.replica(t, c).Lost
+			got := t.isCopy(c)
+			for name, kept := range map[string]bool{
+				"storage_class": got.StorageClass == c.StorageClass, "sse": got.SSE == c.SSE, "object_lock": got.Lock == lock,
+				"website_redirect": got.Redirect == content.Redirect, "content_headers": maps.Equal(got.Headers, headers),
+				"metadata": maps.Equal(got.Metadata, content.Metadata),
+			} {
+				t.want(kept != slices.Contains(lost, name), "%s: kept %t, and named are %q", name, kept, lost)
+			}
+			return t.err
+		}})
 	}
 	return all
 }

@@ -50,7 +50,8 @@ func (s *Transfers) call(ctx context.Context, op string, at object.Ref, apply fu
 func storedTransfer(t object.Transfer) object.Transfer {
 	t.Source.LastModified, t.EventAt = storedTime(t.Source.LastModified), storedTime(t.EventAt)
 	t.BegunAt, t.AliveUntil = storedTime(t.BegunAt), storedTime(t.AliveUntil)
-	t.Leftovers, t.Upload.Lost = storedKeys(t.Leftovers), storedKeys(t.Upload.Lost)
+	t.Leftovers = storedKeys(t.Leftovers)
+	t.Upload.Asked, t.Upload.Lost = storedKeys(t.Upload.Asked), storedKeys(t.Upload.Lost)
 	openings := t.Openings
 	t.Openings = nil
 	for _, at := range openings {

@@ -50,7 +50,7 @@ func fullTransfer() object.Transfer {
 		Source:  object.Source{ETag: "e-2", LastModified: day, VersionID: "v", Sequencer: "00A", RequestID: "R"},
 		EventAt: day.Add(time.Second), Size: 1 << 45, PartSize: 1 << 30,
 		Upload: object.Upload{
-			To: destination, ID: "u/1+2", Checksum: "CRC64NVME", SourceVersionID: "v", SourceChecksum: "CRC64NVME:AAAAAAAAAAA=", Lost: []string{"checksum"},
+			To: destination, ID: "u/1+2", Checksum: "CRC64NVME", SourceVersionID: "v", SourceChecksum: "CRC64NVME:AAAAAAAAAAA=", Lost: []string{"checksum"}, Asked: []string{"sse=AES256"},
 		},
 		Openings: []time.Time{day.Add(2 * time.Second), day.Add(3 * time.Second)}, Opener: "worker-1", Leftovers: []string{"u-0"},
 		BegunAt: day.Add(4 * time.Second), AliveUntil: day.Add(time.Minute), Tries: 3, LastError: "SlowDown",

@@ -305,6 +305,7 @@ const (
 	UploadChecksum = "upload_checksum" // S
 	UploadVersion  = "upload_version"  // S
 	UploadSum      = "upload_sum"      // S
+	UploadAsked    = "upload_asked"    // L of S
 	UploadLost     = "upload_lost"     // L of S
 )
 
