@@ -27,7 +27,7 @@ func sampleConfig() rule.Config {
 		MinSize: 1, MaxSize: 1 << 40, StorageClass: "GLACIER_IR",
 		SSE: rule.SSE{Mode: "aws:kms", KMSKey: "alias/k", BucketKey: true}, OwnerOverride: true, ReplicateTags: true,
 		ReplicateObjectLock: true, ReplicateWebsiteRedirects: true,
-		Limits:        rule.Limits{Concurrency: 4, BytesPerSecond: 1 << 30, Window: "22:00-06:00"},
+		Limits:        rule.Limits{Concurrency: 4, BytesPerSecond: 1 << 30, Window: "22:00-06:00", OutsideWindow: "nothing"},
 		LatencyTarget: rule.Duration(90 * time.Second),
 	}
 	return rule.Config{Storage: rule.Storage{
