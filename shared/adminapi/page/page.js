@@ -4,7 +4,8 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-let forget, shown = "";
+const forget = new Map(); // the timers of the lines
+let shown = "";
 
 // tell shows a text and its details in one of the lines for that, or hides the
 // line. What stands there already is not said again.
@@ -23,8 +24,8 @@ function said(text, details, look = "said") {
   const line = $($("drawer").open ? "drawer-said" : "said");
   line.className = look;
   tell(line, text, details);
-  clearTimeout(forget);
-  if (look === "said") forget = setTimeout(tell, 15000, line);
+  clearTimeout(forget.get(line));
+  if (look === "said") forget.set(line, setTimeout(tell, 15000, line));
 }
 
 // refusal is what an answer that says no says: the API, API Gateway or the
