@@ -81,13 +81,15 @@ func (l *Ledger) PutTransfer(ctx context.Context, seen, next object.Transfer) (i
 	return next.Revision, nil
 }
 
-// TouchTransfer sets AliveUntil of the very transfer, and with progress Tries.
+// TouchTransfer sets AliveUntil of the very transfer, and with progress removes
+// Tries and LastError.
 func (l *Ledger) TouchTransfer(ctx context.Context, tr object.Transfer, until time.Time, progress bool) error {
 	var e expression
 	e.is(schema.TransferID, text(tr.ID))
 	e.set(schema.AliveUntil, millis(until))
 	if progress {
 		e.set(schema.TransferTry, nil)
+		e.set(schema.LastError, nil)
 	}
 	return l.updateTransfers(ctx, "touch transfer", tr.To, schema.TheTransfer, e)
 }

@@ -84,6 +84,8 @@ var advices = map[string]string{
 	"Contended":                            "The object kept changing while it was copied; it is tried again by itself.",
 	"PartMismatch":                         "The destination answered that it keeps other bytes than it was sent: look at its log and at what lies between. The object is not visible there; it is tried again by itself.",
 	"TransferStuck":                        "No part of the object could be copied in several tries: the message names what they met. It is tried again by itself.",
+	"NoSuchUpload":                         "The upload was aborted before all parts were there: check the destination's lifecycle rules for incomplete uploads, and who else aborts them. It is begun anew by itself.",
+	"InvalidPart":                          "The destination does not take the parts that it was given before: look whether somebody else writes to its uploads. They are copied anew by themselves.",
 	"EntityTooLarge":                       "No bucket takes an object of more than 50 TB.",
 	"SlowDown":                             "The bucket takes no more requests for now; it is tried again by itself.",
 	"Internal":                             "Read the error and the function's log; it is tried again by itself.",

@@ -99,7 +99,7 @@ func (s *Transfers) TouchTransfer(ctx context.Context, tr object.Transfer, until
 		}
 		stored.AliveUntil = storedTime(until)
 		if progress {
-			stored.Tries = 0
+			stored.Tries, stored.LastError = 0, ""
 		}
 		s.transfers[tr.To] = stored
 		return nil

@@ -156,7 +156,7 @@ func racingTransfers(t *testing.T, f TransfersFixture) {
 
 func touchConditions(t *testing.T, f TransfersFixture) {
 	tr := begunTransfer(t, f, "t-1", "k")
-	tr.Tries, tr.AliveUntil = 4, day.Add(time.Minute)
+	tr.Tries, tr.LastError, tr.AliveUntil = 4, "SlowDown", day.Add(time.Minute)
 	tr = mustPutTransfer(t, f, begunAs(tr), tr)
 	old := tr
 	old.Revision = 77 // it does not matter
@@ -168,7 +168,7 @@ func touchConditions(t *testing.T, f TransfersFixture) {
 	if err := f.Transfers.TouchTransfer(t.Context(), old, day.Add(3*time.Minute), true); err != nil {
 		t.Fatal(err)
 	}
-	tr.AliveUntil, tr.Tries = day.Add(3*time.Minute), 0
+	tr.AliveUntil, tr.Tries, tr.LastError = day.Add(3*time.Minute), 0, ""
 	wantTransfer(t, f, tr)
 	old.ID = "t-0"
 	wantPremise(t, "touch of another", f.Transfers.TouchTransfer(t.Context(), old, day, false))

@@ -42,8 +42,9 @@ type Store interface {
 	// Revision, and answers the Revision that next has then. A zero seen stands
 	// for none.
 	PutTransfer(ctx context.Context, seen, next object.Transfer) (int64, error)
-	// TouchTransfer sets AliveUntil, and with progress Tries to 0. The revision
-	// stays. Premise where it is gone, or another one has taken its place.
+	// TouchTransfer sets AliveUntil, and with progress Tries to 0 and LastError to
+	// none. The revision stays. Premise where it is gone, or another one has taken
+	// its place.
 	TouchTransfer(ctx context.Context, tr object.Transfer, until time.Time, progress bool) error
 	// RemoveTransfer removes the transfer, whatever its revision. Success where
 	// it is gone or another one is there.
@@ -67,6 +68,7 @@ type Store interface {
 // Objects is what a worker needs of the object stores. Every method fails with
 // an *object.Error; what each may leave behind is said at s3store.Store.
 type Objects interface {
+	Head(ctx context.Context, at object.Ref, withTags bool) (object.State, error)
 	Begin(ctx context.Context, c object.Copy) (object.Upload, error)
 	CopyPart(ctx context.Context, p object.Part) (object.PartCopied, error)
 	Complete(ctx context.Context, c object.Completion) (object.Copied, error)

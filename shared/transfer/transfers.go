@@ -25,6 +25,12 @@ const (
 	quiet = 30 * time.Second
 	// revived at most by one call.
 	revived = 1000
+	// maxDoublings of the time after which workers are invited again, where no
+	// part was done since they were last: it ends at half an hour.
+	maxDoublings = 6
+	// pausedFor is when the transfer of a paused rule is looked at again: those
+	// must not stand before the others, nor be written every minute.
+	pausedFor = 10 * time.Minute
 )
 
 // lease is how long a worker keeps a part of this size.
@@ -96,6 +102,9 @@ func layoutOf(tr object.Transfer) parts.Layout {
 // Revive invites workers to the transfers that nobody seems to be at any more:
 // they died, or their tickets were lost. It answers to how many. Those of rules
 // that are paused wait.
+//
+// It may also be that the tickets only wait for their turn, behind those of many
+// other transfers. So it invites less and less often.
 func (t *Transfers) Revive(ctx context.Context, rules *rule.Set) (int, error) {
 	now := t.Now()
 	silent, err := t.Store.SilentTransfers(ctx, now.Add(-quiet), revived)
@@ -104,12 +113,15 @@ func (t *Transfers) Revive(ctx context.Context, rules *rule.Set) (int, error) {
 	}
 	n := 0
 	for _, tr := range silent {
-		if a := rules.Rule(tr.Rule); a != nil && a.Paused {
-			continue
-		}
+		a := rules.Rule(tr.Rule)
+		paused := a != nil && a.Paused
 		next := tr
-		next.AliveUntil = now.Add(leaseBase)
-		next.Tries++
+		if paused {
+			next.AliveUntil = now.Add(pausedFor)
+		} else {
+			next.AliveUntil = now.Add(leaseBase << min(tr.Tries, maxDoublings))
+			next.Tries++
+		}
 		_, err := t.Store.PutTransfer(ctx, tr, next)
 		if object.ClassOf(err) == object.Premise {
 			continue // somebody is at it
@@ -117,8 +129,15 @@ func (t *Transfers) Revive(ctx context.Context, rules *rule.Set) (int, error) {
 		if err != nil {
 			return n, err
 		}
+		if paused {
+			continue
+		}
 		n++
-		if err := t.invite(ctx, tr, t.guests(tr)); err != nil {
+		guests := t.guests(tr)
+		if a != nil && (a.Limits.BytesPerSecond > 0 || a.Limits.Concurrency > 0) {
+			guests = 1 // perhaps nobody was let in, and many who ask again are turned away again
+		}
+		if err := t.invite(ctx, tr, guests); err != nil {
 			return n, fmt.Errorf("invite to %s: %w", tr.To, err)
 		}
 	}

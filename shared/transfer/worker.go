@@ -23,7 +23,8 @@ const (
 	// touchEvery so often a worker gives a sign of life while it comes on.
 	touchEvery = 15 * time.Second
 	// maxTries is how often in a row workers are invited to a transfer that does
-	// not come on.
+	// not come on, and that they met an error at. Without one, their tickets may
+	// only have waited for their turn.
 	maxTries = 5
 	// saveReserve is kept before the function's deadline to pass the rest on.
 	saveReserve = 10 * time.Second
@@ -86,7 +87,7 @@ func (w *Worker) Work(ctx context.Context, t Ticket, owner string) error {
 	if err := e.goOn(ctx); err != nil {
 		return e.settle(ctx, err)
 	}
-	if tr.Tries > maxTries {
+	if tr.Tries > maxTries && tr.LastError != "" {
 		return e.fail(ctx, &object.Error{Class: object.Retryable, Op: "copy by parts", Ref: tr.To, Code: "TransferStuck",
 			Err: fmt.Errorf("no part was done in %d tries; the last one met: %s", maxTries, tr.LastError)})
 	}
@@ -141,7 +142,7 @@ func (e *effort) settle(ctx context.Context, err error) error {
 	case errors.Is(err, errRuleGone):
 		return e.abandon(ctx, "rule_gone", false)
 	case object.ClassOf(err) == object.Premise:
-		return e.abandon(ctx, object.CodeOf(err), true)
+		return e.overtaken(ctx, err)
 	case object.ClassOf(err) == object.Permanent:
 		return e.fail(ctx, err)
 	case e.tr.LastError != object.CodeOf(err):
@@ -153,6 +154,25 @@ func (e *effort) settle(ctx context.Context, err error) error {
 		}
 	}
 	return err
+}
+
+// overtaken ends a transfer that met something else than it went by. If that is
+// the source, the event function looks what is to be done now. If it is not, the
+// upload is over, or its parts are not those that were copied: to begin anew at
+// once could go on forever, so that is a failure, which is retried less and less
+// often.
+func (e *effort) overtaken(ctx context.Context, met error) error {
+	found, err := e.Objects.Head(ctx, e.tr.From, false)
+	switch {
+	case object.ClassOf(err) == object.Permanent && err != nil:
+		return e.fail(ctx, err)
+	case err != nil:
+		return err
+	case e.tr.Copies(found) && !found.Archived:
+		return e.fail(ctx, &object.Error{Class: object.Retryable, Op: "copy by parts", Ref: e.tr.To, Code: object.CodeOf(met), Err: met})
+	default:
+		return e.abandon(ctx, object.CodeOf(met), true)
+	}
 }
 
 // copyOf is what the replica is to be.
@@ -344,14 +364,17 @@ func (e *effort) take(ctx context.Context, layout parts.Layout, n int) error {
 // the transfer.
 func (e *effort) touch(ctx context.Context) error {
 	now := e.Transfers.Now()
-	if now.Sub(e.touched) < touchEvery && !(e.done && e.tr.Tries > 0) {
+	if now.Sub(e.touched) < touchEvery && !(e.done && (e.tr.Tries > 0 || e.tr.LastError != "")) {
 		return nil
 	}
 	err := e.store.TouchTransfer(ctx, e.tr, now.Add(lease(e.tr.PartSize)), e.done)
 	if err != nil {
 		return err
 	}
-	e.touched, e.done, e.tr.Tries = now, false, 0
+	if e.done {
+		e.tr.Tries, e.tr.LastError = 0, ""
+	}
+	e.touched, e.done = now, false
 	return e.goOn(ctx)
 }
 
@@ -366,7 +389,8 @@ func (e *effort) complete(ctx context.Context, known []Part) error {
 	if err != nil {
 		return err
 	}
-	if err := e.store.TouchTransfer(ctx, e.tr, now.Add(completeTime), true); err != nil {
+	// That the parts are there is no progress of those who cannot complete them.
+	if err := e.store.TouchTransfer(ctx, e.tr, now.Add(completeTime), e.done); err != nil {
 		return err
 	}
 	if err := e.goOn(ctx); err != nil {
@@ -474,11 +498,17 @@ func (e *effort) ending(ctx context.Context) (bool, error) {
 }
 
 // remove frees what the upload holds, and forgets the transfer. Only once the
-// uploads are gone nobody needs to know of them.
+// uploads are gone nobody needs to know of them. Where we may not abort them, as
+// the rights on a bucket go with its last rule, nobody ever could: a lifecycle
+// rule has to, and the log says so.
 func (e *effort) remove(ctx context.Context) error {
 	for _, id := range append(slices.Clone(e.tr.Leftovers), e.tr.Upload.ID) {
-		if err := e.abort(ctx, id); err != nil {
+		err := e.abort(ctx, id)
+		if err != nil && object.ClassOf(err) != object.Permanent {
 			return err
+		}
+		if err != nil {
+			e.log.ErrorContext(ctx, "an upload is left behind, whose parts take space", "upload", id, "error", err)
 		}
 	}
 	return e.store.RemoveTransfer(ctx, e.tr)

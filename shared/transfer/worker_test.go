@@ -237,7 +237,11 @@ func TestWhatMovesOnMidWay(t *testing.T) {
 					_ = w.objects.Abort(context.Background(), object.Upload{To: dest, ID: u.ID})
 				}
 			},
-			(*world).inStep, "",
+			func(w *world) {
+				w.retry("NoSuchUpload")
+				w.inStep()
+			},
+			"",
 		},
 	} {
 		for _, when := range []struct {
@@ -425,6 +429,121 @@ func limitHoldsTheParts(t *testing.T) {
 	w.inStep()
 	if failures := w.ledger.AllFailures(); len(failures) > 0 {
 		t.Errorf("a limit is no failure: %+v", failures)
+	}
+}
+
+// retry has the failures tried again that there are, which must be of this code.
+func (w *world) retry(code string) {
+	w.t.Helper()
+	for _, f := range w.ledger.AllFailures() {
+		if f.Code != code || f.RetryAt.IsZero() {
+			w.t.Errorf("failure %+v", f)
+		}
+		w.replicate(object.Change{Ref: f.Source, Kind: object.Due, Time: w.now()}, 1)
+	}
+	w.settle()
+	if left := w.ledger.AllFailures(); len(left) > 0 {
+		w.t.Errorf("failures %+v", left)
+	}
+}
+
+// A store that never takes the parts that it was given must not have them copied
+// over and over.
+func TestWhatIsRefusedEveryTimeIsNotBegunOverAndOver(t *testing.T) {
+	for _, op := range []string{"objects.part", "objects.complete"} {
+		t.Run(op, func(t *testing.T) {
+			w := newWorld(t, storetest.Traits{})
+			w.put(body("1", 10))
+			w.fated(func(c storetest.Call) (storetest.Fault, error) {
+				if c.Op == op {
+					return storetest.FailBefore, &object.Error{Class: object.Premise, Code: "InvalidPart", Err: errors.New("another one")}
+				}
+				return storetest.None, nil
+			})
+			w.settle()
+			if n := w.objects.Counts()["objects.begin"]; n != 1 {
+				t.Errorf("%d uploads were begun", n)
+			}
+			w.clean()
+			w.fated(nil)
+			w.retry("InvalidPart")
+			w.inStep()
+		})
+	}
+}
+
+// Behind those of many other transfers, tickets wait for hours.
+func TestTicketsMayWaitForTheirTurn(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 10))
+	for range 10 * 60 {
+		w.pass(time.Minute)
+		w.tick()
+	}
+	if n := len(w.tickets.messages); n > 30 {
+		t.Errorf("%d tickets wait for one transfer", n)
+	}
+	w.settle()
+	w.inStep()
+	if failures := w.ledger.AllFailures(); len(failures) > 0 || w.copied() != 10 {
+		t.Errorf("%d parts were copied, failures %+v", w.copied(), failures)
+	}
+}
+
+func TestWhatCannotBeCompletedIsGivenUp(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 10))
+	w.fated(func(c storetest.Call) (storetest.Fault, error) {
+		if c.Op == "objects.complete" {
+			return storetest.FailBefore, errInjected
+		}
+		return storetest.None, nil
+	})
+	w.settle()
+	w.clean()
+	w.fated(nil)
+	w.retry("TransferStuck")
+	w.inStep()
+}
+
+// The rights on a bucket go with its last rule.
+func TestAnUploadThatMayNotBeAbortedHoldsNothingUp(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 10))
+	w.at("objects.part", 3, func() {
+		w.deploy()
+		w.fated(func(c storetest.Call) (storetest.Fault, error) {
+			if c.Op == "objects.abort" {
+				return storetest.FailBefore, &object.Error{Class: object.Permanent, Code: "AccessDenied", Err: errors.New("no")}
+			}
+			return storetest.None, nil
+		})
+	})
+	w.settle()
+	if left := w.store.Left(); len(left) > 0 {
+		t.Errorf("transfers are left: %+v", left)
+	}
+}
+
+// However many transfers of paused rules there are, they do not stand before those
+// that are to be brought on.
+func TestPausedTransfersAreNotAskedForEveryMinute(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 10))
+	if err := w.ledger.SetPaused(context.Background(), "a-b", true); err != nil {
+		t.Fatal(err)
+	}
+	w.turn()
+	before := w.store.Counts()["transfers.put"]
+	for range 60 {
+		w.pass(time.Minute)
+		w.tick()
+	}
+	if n := w.store.Counts()["transfers.put"] - before; n > 6 {
+		t.Errorf("%d writes in an hour", n)
+	}
+	if left, err := w.store.SilentTransfers(context.Background(), w.now().Add(-time.Minute), 0); err != nil || len(left) > 0 {
+		t.Errorf("silent are %+v, %v", left, err)
 	}
 }
 
