@@ -178,8 +178,9 @@ const nobodys = "00000000000000000000000000000000-0"
 
 // write makes a write on the condition that the object there has this tag, or is
 // absent where it is empty. It answers whether the server kept the condition;
-// where not, it was looked before, but somebody may have written since.
-func (e endpoint) write(ctx context.Context, at object.Ref, etag string, what object.Capability, act func(condition) (object.Copied, error)) (copied object.Copied, kept bool, err error) {
+// where not, it was looked before, but somebody may have written since. tries is
+// false where the write is too dear to be made more than once to learn by it.
+func (e endpoint) write(ctx context.Context, at object.Ref, etag string, what object.Capability, tries bool, act func(condition) (object.Copied, error)) (copied object.Copied, kept bool, err error) {
 	kept, known := e.keeps(ctx, what)
 	if kept {
 		copied, err = act(conditionOf(etag))
@@ -188,7 +189,7 @@ func (e endpoint) write(ctx context.Context, at object.Ref, etag string, what ob
 	if err := e.unchanged(ctx, at, etag); err != nil {
 		return object.Copied{}, false, err
 	}
-	if claim := (learning{e.name(), what}); !known && e.capabilities.begin(claim) {
+	if claim := (learning{e.name(), what}); !known && tries && e.capabilities.begin(claim) {
 		defer e.capabilities.end(claim)
 		copied, err = e.learn(ctx, etag, what, act)
 		return e.overMarker(ctx, at, etag, what, act, copied, false, err)

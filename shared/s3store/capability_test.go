@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,6 +191,22 @@ func TestWhatAServerKeepsIsLearntFromTheWritesThatAreToBeMade(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestALargeObjectIsNotSentTwiceToLearn(t *testing.T) {
+	l := newLearner(t, &tiny{}, &tiny{}, &memory{})
+	l.from.put(strings.Repeat("x", 8<<20+1))
+	c := across(l.from, "")
+	c.Tags = false
+	if _, err := l.Copy(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := l.to.requests(), []string{"HEAD", "HEAD bucket", "PUT", "HEAD"}; !slices.Equal(got, want) {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+	if _, known := l.knows(object.PutConditions); known {
+		t.Error("something was learnt without a try")
 	}
 }
 

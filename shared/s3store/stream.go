@@ -19,6 +19,9 @@ import (
 // maxPut is the largest object that one PutObject takes.
 const maxPut = 5 << 30
 
+// maxTry is the largest object that is sent more than once to learn by it.
+const maxTry = 8 << 20
+
 // maxStreams is how often a stream begins anew where the destination refused it
 // for its rate, or one of the two sides for credentials that were replaced
 // since. More patience is the queue's.
@@ -58,7 +61,7 @@ func (s *Store) stream(ctx context.Context, c object.Copy, from, to endpoint) (o
 	if kept, known := to.keeps(ctx, object.Tags); known && !kept {
 		st.leave(object.Tags)
 	}
-	copied, _, err := to.write(ctx, c.To, c.DestETag, object.PutConditions, func(cond condition) (object.Copied, error) {
+	copied, _, err := to.write(ctx, c.To, c.DestETag, object.PutConditions, aws.ToInt64(look.ContentLength) <= maxTry, func(cond condition) (object.Copied, error) {
 		return st.put(ctx, cond)
 	})
 	if err != nil {
