@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"bucket-replicator/shared/rule/rulefile"
 	"bucket-replicator/shared/run"
@@ -276,7 +277,7 @@ func (a *answer) render(v *view) error {
 // starts for the API as well.
 var pageTemplates = sync.OnceValues(func() (*template.Template, error) {
 	return template.New("").Funcs(template.FuncMap{
-		"ago": ago, "clock": clock, "key": legible, "size": size, "number": number, "count": countOf[int64], "times": countOf[int], "words": spaced,
+		"ago": ago, "clock": clock, "key": legible, "told": told, "size": size, "number": number, "count": countOf[int64], "times": countOf[int], "words": spaced,
 		"took": took, "part": func(title string, keys []plannedBody) part { return part{title, keys} },
 		"path": url.PathEscape, "query": func(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") },
 		"span": func(ms int64) string { return span(time.Duration(ms) * time.Millisecond) }, "bound": bound,
@@ -296,6 +297,20 @@ func legible(key string) string {
 		return strconv.Quote(key)
 	}
 	return key
+}
+
+// told is what somebody says, such as an error's text with a key in it: what
+// cannot be seen, or would turn the writing around, stands as Go escapes it.
+func told(what any) string {
+	var b strings.Builder
+	for _, r := range fmt.Sprint(what) {
+		if strconv.IsPrint(r) || unicode.Is(unicode.Zs, r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // ago is a time as seen from now: "5 min ago", "in 23 h".

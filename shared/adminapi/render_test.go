@@ -184,6 +184,19 @@ func TestAKeyIsLegible(t *testing.T) {
 	}
 }
 
+func TestATextIsTold(t *testing.T) {
+	for text, want := range map[string]string{
+		"copy a/é\u2009🙂: it's \"no\"": "copy a/é\u2009🙂: it's \"no\"",
+		"photo\u202egpj.exe\n\u2066":   "photo\\u202egpj.exe\\n\\u2066",
+		"a\x00b\u2028c":                "a\\x00b\\u2028c",
+		"":                             "",
+	} {
+		if got := told(text); got != want {
+			t.Errorf("%q is told as %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestNumbersAndTimesAreShort(t *testing.T) {
 	now := time.Date(2026, 4, 1, 12, 0, 0, 0, time.UTC)
 	at := func(d time.Duration) *time.Time { t := now.Add(d); return &t }

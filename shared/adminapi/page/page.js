@@ -161,7 +161,7 @@ function decoded(text) {
 function show() {
   const [rule, name = "runs"] = location.hash.slice(1).split("/").map(decoded);
   const tabs = [...document.querySelectorAll("[data-tab]")], tab = tabs.find((tab) => tab.dataset.tab === name);
-  if (!rule || !tab) return $("drawer").close();
+  if (!/^[\w.-]+$/.test(rule) || !tab) return $("drawer").close();
   shown = rule;
   $("drawer-title").textContent = "replication:" + rule;
   for (const each of tabs) {
