@@ -105,8 +105,8 @@ type tab struct {
 }
 
 // inBrowser has a test done by somebody at a desktop and by somebody with a
-// phone, each with a tab that shows the console.
-func inBrowser(t *testing.T, test func(*tab, *stage)) {
+// phone, or at some looks alone, each with a tab that shows the console.
+func inBrowser(t *testing.T, test func(*tab, *stage), at ...look) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		untested(t)
 		return
@@ -116,7 +116,10 @@ func inBrowser(t *testing.T, test func(*tab, *stage)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range looks {
+	if at == nil {
+		at = looks
+	}
+	for _, l := range at {
 		t.Run(l.name, func(t *testing.T) {
 			p := b.open(t, l, s.opened)
 			p.await("the jobs", `document.body.innerText.includes("replication:copied")`)
@@ -288,6 +291,16 @@ func (p *tab) rowSees(rule, text string) {
 func (p *tab) dialog() node {
 	p.Helper()
 	return p.element(`[...document.querySelectorAll("dialog[open]")].at(-1)`)
+}
+
+// tabs has each tab of a rule's drawer looked at, which is open.
+func (p *tab) tabs(look func(name string)) {
+	p.Helper()
+	for _, name := range eval[[]string](p, `[...document.querySelectorAll("nav a")].map((tab) => tab.innerText)`) {
+		p.click(p.dialog, "link", name)
+		p.await("the tab "+name, fmt.Sprintf(`document.querySelector("nav [aria-current]").innerText === %q && Boolean(document.querySelector("#detail").innerText) && !document.querySelector("#detail .loading")`, name))
+		look(name)
+	}
 }
 
 // find answers what assistive technology knows by a role and a name, within a

@@ -124,11 +124,7 @@ func TestEachTabOfARule(t *testing.T) {
 		s.asked(p.T, 200, "POST", "/jobs/copied/run-now", "")
 		s.put(p.T, "shop", "copied/planned-"+p.look.name)
 		p.click(p.in("copied"), "link", "replication:copied")
-		for _, name := range eval[[]string](p, `[...document.querySelectorAll("nav a")].map((tab) => tab.innerText)`) {
-			p.click(p.dialog, "link", name)
-			p.await("the tab "+name, `document.querySelector("#detail").innerText && !document.querySelector("#detail .loading")`)
-			p.shows(name)
-		}
+		p.tabs(p.shows)
 	})
 }
 
