@@ -17,7 +17,7 @@ import (
 // A run stops where its window does, and goes on from there with the next one.
 func TestARunStopsWithItsWindow(t *testing.T) {
 	const objects = 40
-	w := calm(t, storetest.Traits{}, func(r *rule.Rule) { r.Limits.Window, r.BatchSize = "00:00-03:00", 5 })
+	w := calm(t, storetest.Traits{}, func(r *rule.Rule) { r.Limits.Window, r.BatchSize = "00:00-00:10", 5 })
 	for i := range objects {
 		w.put(source, fmt.Sprintf("%02d", i), "x")
 	}
@@ -26,7 +26,7 @@ func TestARunStopsWithItsWindow(t *testing.T) {
 	w.fate = func(c storetest.Call) (storetest.Fault, error) {
 		if c.Op == "objects.copy" {
 			if copies++; copies == objects/2 {
-				w.pass(3 * time.Hour)
+				w.pass(10 * time.Minute)
 			}
 		}
 		return storetest.None, nil

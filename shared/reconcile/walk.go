@@ -162,10 +162,13 @@ func (k *walk) readAll(settling, reading context.Context, stop context.CancelCau
 }
 
 // full reports whether a segment is to be saved. Under a limit it has no more than
-// a second's worth, so that it comes to its end among many.
+// a second's worth, or than may be copied at a time, so that it comes to its end
+// among many.
 func (k *walk) full(seg *segment) bool {
-	rate := k.rule.Limits.BytesPerSecond
-	return len(seg.slow) >= min(segmentSize, k.rule.BatchSize) || seg.keys >= segmentKeys || rate > 0 && seg.bytes >= rate
+	limits := k.rule.Limits
+	return len(seg.slow) >= min(segmentSize, k.rule.BatchSize) || seg.keys >= segmentKeys ||
+		limits.BytesPerSecond > 0 && seg.bytes >= limits.BytesPerSecond ||
+		limits.Concurrency > 0 && len(seg.slow) >= limits.Concurrency
 }
 
 // advance notes the next key, unless it was given away.
