@@ -310,6 +310,24 @@ func TestAChangeDuringTheCompletionIsNotMissed(t *testing.T) {
 	w.inStep()
 }
 
+// An event that told of the tags found the transfer under way, and is gone.
+func TestTagsThatChangedUnderWayAreNotMissed(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 10))
+	w.at("objects.complete", 1, func() {
+		w.objects.PutTags(source, map[string]string{"class": "gold"})
+		w.changes = nil
+	})
+	w.settle()
+	w.inStep()
+	if got, _ := w.objects.Get(dest); got.Tags["class"] != "gold" {
+		t.Errorf("tags %v", got.Tags)
+	}
+	if got := w.objects.Counts()["objects.retag"]; got != 1 {
+		t.Errorf("%d taggings", got)
+	}
+}
+
 func TestNobodyElsesUploadIsAborted(t *testing.T) {
 	w := newWorld(t, storetest.Traits{})
 	theirs := w.objects.StartUpload(dest)
