@@ -23,9 +23,10 @@ import (
 // its files and their extended attributes, which takes seconds where putting
 // 100,000 objects takes minutes.
 type buckets struct {
-	client *s3.Client
-	data   string // the directory with the buckets
-	made   int
+	client   *s3.Client
+	endpoint string
+	data     string // the directory with the buckets
+	made     int
 }
 
 const (
@@ -34,11 +35,15 @@ const (
 	template   = "template"
 )
 
-func newBuckets(ctx context.Context, gateway *server.Server) (*buckets, error) {
-	b := &buckets{data: filepath.Join(gateway.Dir, "data"), client: s3.New(s3.Options{
+func bucketsOf(gateway *server.Server) *buckets {
+	return &buckets{endpoint: gateway.URL, data: filepath.Join(gateway.Dir, "data"), client: s3.New(s3.Options{
 		BaseEndpoint: aws.String(gateway.URL), Region: server.Region, UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
 	})}
+}
+
+func newBuckets(ctx context.Context, gateway *server.Server) (*buckets, error) {
+	b := bucketsOf(gateway)
 	if err := b.create(ctx, template); err != nil {
 		return nil, err
 	}

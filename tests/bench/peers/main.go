@@ -37,11 +37,14 @@ func main() {
 }
 
 // sizes are in objects.
-type sizes struct{ copied, unchanged, delayed, many int }
+type sizes struct {
+	copied, unchanged, delayed, many int
+	large, across                    int64 // one object, in bytes
+}
 
 var (
-	full  = sizes{copied: 20_000, unchanged: 20_000, delayed: 100_000, many: 1_000_000}
-	quick = sizes{copied: 4_000, unchanged: 10_000, delayed: 40_000, many: 200_000}
+	full  = sizes{copied: 20_000, unchanged: 20_000, delayed: 100_000, many: 1_000_000, large: 6 << 30, across: 1 << 30}
+	quick = sizes{copied: 4_000, unchanged: 10_000, delayed: 40_000, many: 200_000, large: 1 << 30, across: 256 << 20}
 )
 
 // bench is what the scenarios share.
@@ -50,6 +53,7 @@ type bench struct {
 	buckets  *buckets
 	endpoint string       // of the server
 	delayed  string       // of the same server behind S3's delays
+	there    *buckets     // of a second server
 	requests atomic.Int64 // that the delays held back
 	programs string       // directory of the peers
 	home     string       // of all tools; the reconcile is built into it
@@ -81,6 +85,12 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, gateway.Stop()) }()
+	second, err := server.Versitygw(ctx, server.Options{Env: []string{"VGW_KEEP_ALIVE=true"}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, second.Stop()) }()
+	b.there = bucketsOf(second)
 	b.home = filepath.Join(gateway.Dir, "home")
 	if err := os.Mkdir(b.home, 0o755); err != nil {
 		return err
@@ -133,10 +143,12 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 
 // prepare builds the reconcile, and says what it is compared to.
 func (b *bench) prepare(ctx context.Context, root string, out io.Writer) error {
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.path(ours), "./tests/bench/reconcile")
-	build.Dir = root
-	if said, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the reconcile: %w\n%s", err, said)
+	for _, own := range []tool{ours, oursLarge} {
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.path(own), "./tests/bench/"+own.program)
+		build.Dir = root
+		if said, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", own.program, err, said)
+		}
 	}
 	for _, peer := range []struct{ program, module string }{
 		{"s5cmd", "github.com/peak/s5cmd/v2"}, {"rclone", "github.com/rclone/rclone"}, {"mc", "github.com/minio/mc"},
@@ -152,7 +164,7 @@ func (b *bench) prepare(ctx context.Context, root string, out io.Writer) error {
 }
 
 func (b *bench) path(t tool) string {
-	if t.program == ours.program {
+	if t.program == ours.program || t.program == oursLarge.program {
 		return filepath.Join(b.home, t.program)
 	}
 	return filepath.Join(b.programs, t.program)

@@ -24,7 +24,7 @@ type usage struct {
 // run has a tool bring one bucket into step with another.
 func (b *bench) run(ctx context.Context, t tool, endpoint, from, to string) (usage, error) {
 	cmd := exec.CommandContext(ctx, b.path(t), t.args(endpoint, from, to)...)
-	cmd.Dir, cmd.Env = b.home, environment(endpoint, b.home)
+	cmd.Dir, cmd.Env = b.home, environment(endpoint, b.there.endpoint, b.home)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	sent := b.requests.Load()
@@ -63,7 +63,8 @@ func middle[T cmp.Ordered](all []usage, of func(usage) T) T {
 // scenario is one thing that several tools do, ours first.
 type scenario struct {
 	name    string
-	objects int
+	objects int    // or how many
+	unit    string // of; empty: key
 	tools   []tool
 	// target is how many times as fast as the fastest other tool ours is to
 	// be.
@@ -94,7 +95,8 @@ func (s scenario) compare(ctx context.Context, rounds int, out io.Writer) (bool,
 		}
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "\tseconds\tkeys/s\tprocessor us/key\tmemory MB\trequests\ttimes as long as ours\t")
+	unit := cmp.Or(s.unit, "key")
+	fmt.Fprintf(table, "\tseconds\t%s/s\tprocessor us/%[1]s\tmemory MB\trequests\ttimes as long as ours\t\n", unit)
 	own := median(taken[0])
 	best := 0.0
 	for i, t := range s.tools {

@@ -16,6 +16,9 @@ func (b *bench) scenarios() []scenario {
 		b.unchanged(named("nothing changed, %d keys in one folder", b.sizes.unchanged), b.endpoint, b.sizes.unchanged, flat, 1.3, oursAlone, rcloneFast, rcloneByDirectory, mc, s5cmdSync),
 		b.copying(named("copy %d objects of 4 KiB, with S3's delays", b.copied), b.delayed, b.copied, 1.7, ours, s5cmdCopy),
 		b.unchanged(named("nothing changed, %d keys in folders, with S3's delays", b.sizes.delayed), b.delayed, b.sizes.delayed, foldered, 2.0, ours, rcloneFast, rcloneByDirectory),
+		b.large(named("copy one object of %d MiB on one server", int(b.sizes.large>>20)), b.endpoint, b.buckets, b.sizes.large, 1.0, oursLarge, rcloneLarge, mcLarge),
+		b.large(named("copy one object of %d MiB on one server, with S3's delays", int(b.sizes.large>>20)), b.delayed, b.buckets, b.sizes.large, 1.0, oursLarge, rcloneLarge, mcLarge),
+		b.large(named("copy one object of %d MiB to another server", int(b.sizes.across>>20)), b.endpoint, b.there, b.sizes.across, 1.0, b.across()...),
 		b.listing(named("nothing changed, %d keys in one folder, with S3's delays, on listings that are made up", b.sizes.delayed), b.sizes.delayed, 5.0, ours, rcloneFast, rcloneByDirectory),
 	}
 }

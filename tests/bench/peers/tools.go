@@ -63,13 +63,16 @@ func rclone(from, to string) []string {
 
 // environment is all that the tools are told: where the server is, in the way of
 // each of them, and a home without a configuration.
-func environment(endpoint, home string) []string {
+func environment(endpoint, there, home string) []string {
 	return []string{
 		"HOME=" + home, "TMPDIR=" + home,
 		"AWS_ACCESS_KEY_ID=" + server.AccessKey, "AWS_SECRET_ACCESS_KEY=" + server.SecretKey, "AWS_REGION=" + server.Region,
 		"S3_ENDPOINT_URL=" + endpoint,
 		"RCLONE_CONFIG=" + filepath.Join(home, "rclone.conf"), "RCLONE_CONFIG_BENCH_TYPE=s3", "RCLONE_CONFIG_BENCH_PROVIDER=Other",
 		"RCLONE_CONFIG_BENCH_ENV_AUTH=true", "RCLONE_CONFIG_BENCH_ENDPOINT=" + endpoint, "RCLONE_CONFIG_BENCH_REGION=" + server.Region,
+		"RCLONE_CONFIG_THERE_TYPE=s3", "RCLONE_CONFIG_THERE_PROVIDER=Other",
+		"RCLONE_CONFIG_THERE_ENV_AUTH=true", "RCLONE_CONFIG_THERE_ENDPOINT=" + there, "RCLONE_CONFIG_THERE_REGION=" + server.Region,
+		"MC_HOST_there=" + strings.Replace(there, "://", "://"+server.AccessKey+":"+server.SecretKey+"@", 1),
 		"MC_CONFIG_DIR=" + filepath.Join(home, "mc"),
 		"MC_HOST_bench=" + strings.Replace(endpoint, "://", "://"+server.AccessKey+":"+server.SecretKey+"@", 1),
 	}

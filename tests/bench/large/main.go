@@ -1,0 +1,192 @@
+// Command large copies one object by parts between two buckets of any S3
+// endpoints, in one process, with the packages of the Lambda functions: the same
+// event path, pool of parts, conditions and recording, but for the queue and the
+// tables, which are in memory. It is what bench compares to other tools:
+//
+//	AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... go run ./tests/bench/large \
+//		--endpoint http://127.0.0.1:7070 --source a --destination b --key k
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"bucket-replicator/shared/awsconfig"
+	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/replicate"
+	"bucket-replicator/shared/rule"
+	"bucket-replicator/shared/s3store"
+	"bucket-replicator/shared/storetest"
+	"bucket-replicator/shared/telemetry"
+	"bucket-replicator/shared/transfer"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := bench(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "large:", err)
+		os.Exit(1)
+	}
+}
+
+type settings struct {
+	endpoint, to        string
+	region              string
+	source, destination string
+	key                 string
+	workers             int
+	partSize            int64
+}
+
+func parse(args []string, out io.Writer) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet("large", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.StringVar(&s.endpoint, "endpoint", "", "`URL` of the S3 server that has the source; without it, AWS")
+	flags.StringVar(&s.to, "to", "", "`URL` of the one that has the destination; without it, the same")
+	flags.StringVar(&s.region, "region", "us-east-1", "region that requests are signed for")
+	flags.StringVar(&s.source, "source", "", "`bucket` to copy from")
+	flags.StringVar(&s.destination, "destination", "", "`bucket` to copy to")
+	flags.StringVar(&s.key, "key", "", "of the object")
+	flags.IntVar(&s.workers, "workers", 16, "how many copy a part at a time")
+	flags.Int64Var(&s.partSize, "part-size", 0, "in bytes; 0: as deployed")
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	switch {
+	case flags.NArg() > 0:
+		return s, fmt.Errorf("unknown argument %q", flags.Arg(0))
+	case s.source == "" || s.destination == "" || s.key == "":
+		return s, errors.New("--source, --destination and --key are needed; --help lists all flags")
+	case s.workers < 1 || s.partSize < 0:
+		return s, errors.New("--workers is at least 1, --part-size at least 0")
+	}
+	if s.to == "" {
+		s.to = s.endpoint
+	}
+	return s, nil
+}
+
+const ruleName = "bench"
+
+// catalog has the one rule.
+func (s settings) catalog() rule.Catalog {
+	r := rule.DefaultRule()
+	r.Name, r.Source.Bucket, r.Destination.Bucket = ruleName, "source", "destination"
+	c := rule.Catalog{Storage: rule.Default().Storage, Rules: []rule.Stored{{Rule: r, Revision: 1, Deployed: true}}}
+	c.Storage.Backends = []rule.Backend{
+		{Name: "from", Endpoint: s.endpoint, Region: s.region, PathStyle: s.endpoint != ""},
+		{Name: "to", Endpoint: s.to, Region: s.region, PathStyle: s.to != ""},
+	}
+	c.Storage.Buckets = map[string]rule.Bucket{
+		"source": {Backend: "from", Name: s.source}, "destination": {Backend: "to", Name: s.destination},
+	}
+	return c
+}
+
+// tickets is the queue in memory.
+type tickets chan string
+
+func (q tickets) Send(_ context.Context, bodies []string) error {
+	for _, body := range bodies {
+		q <- body
+	}
+	return nil
+}
+
+// sized begins transfers with parts of another size than usual.
+type sized struct {
+	*transfer.Transfers
+	partSize int64
+}
+
+func (s sized) Begin(ctx context.Context, want object.Transfer) error {
+	want.PartSize = s.partSize
+	return s.Transfers.Begin(ctx, want)
+}
+
+func bench(ctx context.Context, args []string, out, log io.Writer) error {
+	s, err := parse(args, log)
+	if err != nil {
+		return err
+	}
+	cfg, err := awsconfig.Load(ctx)
+	if err != nil {
+		return err
+	}
+	cfg.Region = s.region
+	items, store := &storetest.Ledger{}, &storetest.Transfers{}
+	items.SetCatalog(s.catalog())
+	objects := s3store.New(cfg, s3store.Options{Backends: func() []rule.Backend { return s.catalog().Storage.Backends }})
+	queue, again := make(tickets, 10_000), make(tickets, 10_000)
+	transfers := &transfer.Transfers{Store: store, Queue: queue, Now: time.Now, NewID: rand.Text, Workers: s.workers}
+	replicator := replicate.New(objects, items, items, time.Now, 12*time.Minute)
+	replicator.Transfers, replicator.ByParts = sized{transfers, s.partSize}, 0
+	from := object.Ref{Bucket: object.Bucket{Backend: "from", Name: s.source}, Key: s.key}
+	to := object.Ref{Bucket: object.Bucket{Backend: "to", Name: s.destination}, Key: s.key}
+
+	outcomes, err := replicator.Replicate(ctx, []replicate.Work{{Change: object.Change{Ref: from, Kind: object.Due, Time: time.Now()}, Message: "bench"}})
+	if err != nil {
+		return err
+	}
+	for _, o := range outcomes[0] {
+		if o.Err != nil || o.Result != replicate.Skipped {
+			return fmt.Errorf("no transfer began: %s %s: %w", o.Result, o.Reason, o.Err)
+		}
+	}
+	worker := &transfer.Worker{
+		Transfers: transfers, Replicator: replicator, Objects: objects, Failures: items, Events: again,
+		Metrics: telemetry.NewMetrics("Bench", io.Discard, time.Now), Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	work(ctx, worker, queue, s.workers)
+	if p := items.Item(to); p.Rule != ruleName || len(store.Left()) > 0 {
+		return fmt.Errorf("it was not copied: %+v, %+v", items.AllFailures(), store.Left())
+	}
+	fmt.Fprintf(out, "parts: %d\n", store.Counts()["transfers.finish"])
+	return nil
+}
+
+// work works on tickets, so many at a time, until all are worked on.
+func work(ctx context.Context, w *transfer.Worker, queue tickets, workers int) {
+	var running sync.WaitGroup
+	slots := make(chan struct{}, workers)
+	for n := 0; ; n++ {
+		var body string
+		select {
+		case body = <-queue:
+		default:
+			running.Wait()
+			if len(queue) == 0 {
+				return
+			}
+			continue
+		}
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			t, err := transfer.Decode(body)
+			if err == nil {
+				err = w.Work(ctx, t, fmt.Sprint("worker-", n))
+			}
+			if err != nil {
+				w.Log.WarnContext(ctx, "ticket", "error", err)
+				queue <- body
+			}
+		})
+		if n == 0 {
+			time.Sleep(time.Millisecond) // the first invites the others
+		}
+	}
+}
