@@ -22,7 +22,7 @@ func TestSettingsComeFromContextThenEnvironmentThenDefault(t *testing.T) {
 	}
 	want := Settings{
 		ConfigFile: "/etc/mine.yaml", Local: true, StackName: "bucket-replicator",
-		Region: "eu-west-1", Account: account, MaxConcurrency: 7, SweepConcurrency: 9, TransferConcurrency: 50, TransferThreshold: 512 << 20, APILogRole: true, LogLevel: "info", Dist: "../dist",
+		Region: "eu-west-1", Account: account, MaxConcurrency: 7, SweepConcurrency: 9, TransferConcurrency: 50, TransferThreshold: 64 << 20, APILogRole: true, LogLevel: "info", Dist: "../dist",
 		KMSKeys: []string{"arn:aws:kms:eu-west-1:111122223333:key/a", "arn:aws:kms:eu-west-1:111122223333:key/mrk-b"},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -63,7 +63,7 @@ func TestARefusedWriteIsRecordedAndFinished(t *testing.T) {
 // asked for.
 func (s *stage) refusals(ctx context.Context) ([]string, error) {
 	var refusals []string
-	for _, group := range []string{"ReplicateLogGroup", "ReconcileLogGroup", "ScheduleLogGroup", "AdminLogGroup", "ProvisionLogGroup"} {
+	for _, group := range []string{"ReplicateLogGroup", "ReconcileLogGroup", "TransferLogGroup", "ScheduleLogGroup", "AdminLogGroup", "ProvisionLogGroup"} {
 		lines, err := s.cloud.Logs(ctx, s.stack.Outputs[group])
 		if err != nil {
 			return nil, err
