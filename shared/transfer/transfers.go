@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -11,18 +12,16 @@ import (
 )
 
 const (
+	// Lease is how long a worker that fell silent keeps its part, see Transfers.
+	Lease = 30 * time.Second
 	// slowest is what a part is expected to come on by at least, in bytes per
-	// second; with leaseBase it gives the time of a lease. Where it takes longer
-	// somebody else begins the part too, which costs no more than that.
-	slowest   = 8 << 20
-	leaseBase = 30 * time.Second
+	// second. Where it takes longer somebody else begins the part too, which costs
+	// no more than that.
+	slowest = 8 << 20
 	// openTime and completeTime bound how long it takes to begin an upload, and
 	// to complete one: S3 takes minutes for thousands of parts.
 	openTime     = time.Minute
 	completeTime = 5 * time.Minute
-	// quiet for so long after they should have been heard of, the workers of a
-	// transfer are taken for gone.
-	quiet = 30 * time.Second
 	// revived at most by one call.
 	revived = 1000
 	// maxDoublings of the time after which workers are invited again, where no
@@ -33,10 +32,12 @@ const (
 	pausedFor = 10 * time.Minute
 )
 
-// lease is how long a worker keeps a part of this size.
-func lease(partSize int64) time.Duration {
-	return leaseBase + time.Duration(float64(partSize)/slowest*float64(time.Second))
+// lease is how long a worker keeps a part of the transfer.
+func (t *Transfers) lease(tr object.Transfer) time.Duration {
+	return t.base() + time.Duration(float64(tr.PartSize)/slowest*float64(time.Second))
 }
+
+func (t *Transfers) base() time.Duration { return cmp.Or(t.Lease, Lease) }
 
 // Transfers begins transfers, and brings those on whose workers fell silent. It
 // may be used concurrently.
@@ -48,6 +49,10 @@ type Transfers struct {
 	NewID func() string
 	// Workers is how many are invited to one transfer at most.
 	Workers int
+	// Lease is how long a worker that fell silent keeps its part, beside what the
+	// part's bytes take. Silent for as long again, the workers of a transfer are
+	// taken for gone. Zero: the constant of this name.
+	Lease time.Duration
 }
 
 // Begin begins a transfer, and invites the first worker. It does nothing where
@@ -71,7 +76,7 @@ func (t *Transfers) Begin(ctx context.Context, want object.Transfer) error {
 	}
 	want = want.Replacing(seen)
 	now := t.Now()
-	want.ID, want.BegunAt, want.AliveUntil = t.NewID(), now, now.Add(leaseBase)
+	want.ID, want.BegunAt, want.AliveUntil = t.NewID(), now, now.Add(t.base())
 	if _, err := t.Store.PutTransfer(ctx, seen, want); err != nil {
 		return err
 	}
@@ -107,7 +112,7 @@ func layoutOf(tr object.Transfer) parts.Layout {
 // other transfers. So it invites less and less often.
 func (t *Transfers) Revive(ctx context.Context, rules *rule.Set) (int, error) {
 	now := t.Now()
-	silent, err := t.Store.SilentTransfers(ctx, now.Add(-quiet), revived)
+	silent, err := t.Store.SilentTransfers(ctx, now.Add(-t.base()), revived)
 	if err != nil {
 		return 0, err
 	}
@@ -119,7 +124,7 @@ func (t *Transfers) Revive(ctx context.Context, rules *rule.Set) (int, error) {
 		if paused {
 			next.AliveUntil = now.Add(pausedFor)
 		} else {
-			next.AliveUntil = now.Add(leaseBase << min(tr.Tries, maxDoublings))
+			next.AliveUntil = now.Add(t.base() << min(tr.Tries, maxDoublings))
 			next.Tries++
 		}
 		_, err := t.Store.PutTransfer(ctx, tr, next)

@@ -211,7 +211,7 @@ func (e *effort) open(ctx context.Context) (bool, error) {
 		}
 	}
 	open := e.tr
-	open.Upload, open.Openings, open.Leftovers, open.AliveUntil = upload, nil, nil, now.Add(lease(e.tr.PartSize))
+	open.Upload, open.Openings, open.Leftovers, open.AliveUntil = upload, nil, nil, now.Add(e.Transfers.lease(e.tr))
 	if ok, err := e.put(ctx, open); !ok {
 		if err == nil {
 			err = e.abort(ctx, upload.ID)
@@ -320,7 +320,7 @@ func start(owner string) int {
 // late reports whether a part may not come to its end before the deadline.
 func (e *effort) late(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
-	return ok && time.Until(deadline) < lease(e.tr.PartSize)+saveReserve
+	return ok && time.Until(deadline) < e.Transfers.lease(e.tr)+saveReserve
 }
 
 // take copies one part, unless somebody else has it, as far as the rule's limits
@@ -333,7 +333,7 @@ func (e *effort) take(ctx context.Context, layout parts.Layout, n int) error {
 	}
 	defer leave()
 	now := e.Transfers.Now()
-	p, err := e.store.ClaimPart(ctx, e.tr, n, e.owner, now, now.Add(lease(e.tr.PartSize)))
+	p, err := e.store.ClaimPart(ctx, e.tr, n, e.owner, now, now.Add(e.Transfers.lease(e.tr)))
 	if object.ClassOf(err) == object.Premise {
 		return nil
 	}
@@ -367,7 +367,7 @@ func (e *effort) touch(ctx context.Context) error {
 	if now.Sub(e.touched) < touchEvery && !(e.done && (e.tr.Tries > 0 || e.tr.LastError != "")) {
 		return nil
 	}
-	err := e.store.TouchTransfer(ctx, e.tr, now.Add(lease(e.tr.PartSize)), e.done)
+	err := e.store.TouchTransfer(ctx, e.tr, now.Add(e.Transfers.lease(e.tr)), e.done)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,8 @@
-// Package chaos kills workers of a full reconcile as nothing else does: with
-// SIGKILL, as processes of their own, over real servers. The tests start this
-// test's own binary again as a worker; what a worker is made of is what
-// functions/reconcile has, but for a lease of seconds.
+// Package chaos kills workers, of a full reconcile and of a large object, as
+// nothing else does: with SIGKILL, as processes of their own, over real servers.
+// The tests start this test's own binary again as a worker; what a worker is made
+// of is what functions/reconcile and functions/transfer have, but for a lease of
+// seconds.
 package chaos
 
 import (
@@ -23,6 +24,7 @@ import (
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/telemetry"
+	"bucket-replicator/shared/transfer"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -63,7 +65,9 @@ func TestMain(m *testing.M) {
 type place struct {
 	S3     string // endpoint of the buckets
 	Tables ledger.Tables
-	Queue  string // URL of the shards queue
+	Queue  string // URL of the shards queue, or of the transfers queue
+	// To is the endpoint of the destination where the workers copy a large object.
+	To string
 }
 
 const backend = "gateway"
@@ -89,6 +93,16 @@ func (p place) work(ctx context.Context) error {
 		Emulated: map[string]s3store.Conditions{backend: {Copy: true}},
 	})
 	replicator = replicate.New(objects, items, items, time.Now, 12*time.Minute)
+	if p.To != "" {
+		large := &transfer.Handler{
+			Worker: &transfer.Worker{
+				Transfers: p.transfers(account, items), Replicator: replicator, Objects: objects, Failures: items, Events: discard{},
+				Metrics: telemetry.NewMetrics("chaos", io.Discard, time.Now), Log: telemetry.NewLogger(os.Stderr, 0),
+			},
+			Queue: queue.New(account, p.Queue), Jitter: rand.Float64, MaxReceives: 6,
+		}
+		return p.receive(ctx, account, large.Handle)
+	}
 	handler := &reconcile.Handler{
 		Worker: &reconcile.Worker{
 			Replicator: replicator, Runs: runs, Lister: objects, Failures: items, Hours: items,
@@ -97,6 +111,11 @@ func (p place) work(ctx context.Context) error {
 		},
 		Queue: queue.New(account, p.Queue), Jitter: rand.Float64,
 	}
+	return p.receive(ctx, account, handler.Handle)
+}
+
+// receive has messages handled, one at a time, for good.
+func (p place) receive(ctx context.Context, account aws.Config, handle func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)) error {
 	client := sqs.NewFromConfig(account)
 	for {
 		out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
@@ -107,7 +126,7 @@ func (p place) work(ctx context.Context) error {
 			return err
 		}
 		for _, m := range out.Messages {
-			answer, err := handler.Handle(ctx, events.SQSEvent{Records: []events.SQSMessage{{
+			answer, err := handle(ctx, events.SQSEvent{Records: []events.SQSMessage{{
 				MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body, Attributes: m.Attributes,
 			}}})
 			if err != nil {

@@ -47,13 +47,7 @@ func TestASweepOf50000KeysOutlivesItsWorkers(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 
 	cloud, gateway := start(t, server.MiniStack), start(t, server.Versitygw)
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL": cloud.URL, "AWS_ENDPOINT_URL_S3": "", "AWS_REGION": server.Region, "AWS_PROFILE": "",
-		"AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey, "AWS_SESSION_TOKEN": "",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
-	} {
-		t.Setenv(name, value)
-	}
+	setAccount(t, cloud)
 	p := place{S3: gateway.URL, Tables: ledger.Tables{Rules: "rules", Provenance: "provenance", Runs: "runs"}}
 	account, err := awsconfig.Load(t.Context())
 	if err != nil {
@@ -83,7 +77,7 @@ func TestASweepOf50000KeysOutlivesItsWorkers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	crew := crew{place: p}
+	crew := crew{place: p, size: workers}
 	t.Cleanup(func() { crew.kill(t, len(crew.alive)) })
 	crew.fill(t)
 
@@ -140,6 +134,17 @@ func TestASweepOf50000KeysOutlivesItsWorkers(t *testing.T) {
 	}
 }
 
+// setAccount makes the cloud the account that this process and the workers are in.
+func setAccount(t *testing.T, cloud *server.Server) {
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": cloud.URL, "AWS_ENDPOINT_URL_S3": "", "AWS_REGION": server.Region, "AWS_PROFILE": "",
+		"AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey, "AWS_SESSION_TOKEN": "",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	} {
+		t.Setenv(name, value)
+	}
+}
+
 func (p place) config() rule.Config {
 	r := rule.DefaultRule()
 	r.Name = "sweep"
@@ -147,6 +152,10 @@ func (p place) config() rule.Config {
 	c := rule.Default()
 	c.Storage.Backends = []rule.Backend{{Name: backend, Endpoint: p.S3, Region: server.Region, PathStyle: true}}
 	c.Storage.Buckets = map[string]rule.Bucket{"source": {Backend: backend, Name: "source"}, "destination": {Backend: backend, Name: "destination"}}
+	if p.To != "" {
+		c.Storage.Backends = append(c.Storage.Backends, rule.Backend{Name: "other", Endpoint: p.To, Region: server.Region, PathStyle: true})
+		c.Storage.Buckets["destination"] = rule.Bucket{Backend: "other", Name: "destination"}
+	}
 	c.Storage.Replication.Rules = []rule.Rule{r}
 	return c
 }
@@ -154,6 +163,7 @@ func (p place) config() rule.Config {
 // crew are the workers that are alive.
 type crew struct {
 	place
+	size  int // how many there should be
 	alive []*exec.Cmd
 	log   bytes.Buffer // of those that ended
 }
@@ -165,7 +175,7 @@ func (c *crew) fill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for len(c.alive) < workers {
+	for len(c.alive) < c.size {
 		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0])
 		cmd.Env = append(os.Environ(), placeVariable+"="+string(text))
 		cmd.Stderr = &bytes.Buffer{}
@@ -269,7 +279,10 @@ func list(t *testing.T, client *s3.Client, bucket string) map[string]string {
 func makeTables(t *testing.T, account aws.Config, names ledger.Tables) {
 	t.Helper()
 	client := dynamodb.NewFromConfig(account)
-	for name, s := range map[string]schema.Table{names.Rules: schema.Rules, names.Provenance: schema.Provenance, names.Runs: schema.Runs} {
+	for name, s := range map[string]schema.Table{names.Rules: schema.Rules, names.Provenance: schema.Provenance, names.Runs: schema.Runs, names.Transfers: schema.Transfers} {
+		if name == "" {
+			continue
+		}
 		in := &dynamodb.CreateTableInput{TableName: &name, BillingMode: dynamotypes.BillingModePayPerRequest}
 		for attribute, role := range map[string]dynamotypes.KeyType{s.PartitionKey: dynamotypes.KeyTypeHash, s.SortKey: dynamotypes.KeyTypeRange} {
 			if attribute == "" {
@@ -281,6 +294,19 @@ func makeTables(t *testing.T, account aws.Config, names ledger.Tables) {
 		slices.SortFunc(in.KeySchema, func(a, b dynamotypes.KeySchemaElement) int {
 			return bytes.Compare([]byte(a.KeyType), []byte(b.KeyType))
 		})
+		for _, i := range s.Indexes {
+			for attribute, of := range map[string]dynamotypes.ScalarAttributeType{i.PartitionKey: dynamotypes.ScalarAttributeTypeS, i.SortKey: dynamotypes.ScalarAttributeTypeN} {
+				if attribute != s.PartitionKey {
+					in.AttributeDefinitions = append(in.AttributeDefinitions, dynamotypes.AttributeDefinition{AttributeName: &attribute, AttributeType: of})
+				}
+			}
+			in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, dynamotypes.GlobalSecondaryIndex{
+				IndexName: &i.Name, Projection: &dynamotypes.Projection{ProjectionType: dynamotypes.ProjectionTypeAll},
+				KeySchema: []dynamotypes.KeySchemaElement{
+					{AttributeName: &i.PartitionKey, KeyType: dynamotypes.KeyTypeHash}, {AttributeName: &i.SortKey, KeyType: dynamotypes.KeyTypeRange},
+				},
+			})
+		}
 		if _, err := client.CreateTable(t.Context(), in); err != nil {
 			t.Fatal(err)
 		}
