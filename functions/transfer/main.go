@@ -59,6 +59,7 @@ func main() {
 			Replicator: replicator,
 			Objects:    objects,
 			Failures:   items,
+			Hours:      items,
 			Events:     queue.New(aws, env.EventsQueueURL),
 			Metrics:    telemetry.NewMetrics(env.MetricsNamespace, os.Stdout, time.Now),
 			Log:        log,

@@ -40,6 +40,13 @@ func (t Tally) add(o Outcome) {
 	t[o.Rule] = h
 }
 
+// TallyOf is what one outcome adds up to.
+func TallyOf(o Outcome) Tally {
+	t := Tally{}
+	t.add(o)
+	return t
+}
+
 // Write counts in the hour of now. What cannot be counted is logged and nothing
 // else: the work is done, and to do it again would count it twice.
 func (t Tally) Write(ctx context.Context, hours Hours, now time.Time, log *slog.Logger) {

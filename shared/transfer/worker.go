@@ -39,6 +39,7 @@ type Worker struct {
 	Replicator *replicate.Replicator
 	Objects    Objects
 	Failures   Failures
+	Hours      replicate.Hours
 	Events     Queue // of the event function, for what is to be looked at again
 	Metrics    *telemetry.Metrics
 	Log        *slog.Logger
@@ -420,7 +421,7 @@ func (e *effort) complete(ctx context.Context, known []Part) error {
 func (e *effort) landed(ctx context.Context, o replicate.Outcome, moved bool, turn Part) error {
 	switch {
 	case o.Result == replicate.Copied:
-		replicate.Report(ctx, e.log, e.Metrics, o, slog.String("transfer", e.tr.ID))
+		e.report(ctx, o)
 		if err := e.Failures.Healed(ctx, e.tr.Rule, e.tr.From); err != nil {
 			e.log.WarnContext(ctx, "heal", "error", err)
 		}
@@ -443,6 +444,12 @@ func (e *effort) landed(ctx context.Context, o replicate.Outcome, moved bool, tu
 		}
 		return o.Err
 	}
+}
+
+// report tells what became of the object.
+func (e *effort) report(ctx context.Context, o replicate.Outcome) {
+	replicate.Report(ctx, e.log, e.Metrics, o, slog.String("transfer", e.tr.ID))
+	replicate.TallyOf(o).Write(ctx, e.Hours, e.Transfers.Now(), e.log)
 }
 
 // abandon ends a transfer that is not to be completed. With again the event
@@ -472,7 +479,7 @@ func (e *effort) fail(ctx context.Context, err error) error {
 	if lost := e.Failures.Fail(ctx, f); lost != nil {
 		return errors.Join(err, lost)
 	}
-	replicate.Report(ctx, e.log, e.Metrics, o, slog.String("transfer", e.tr.ID))
+	e.report(ctx, o)
 	return e.remove(ctx)
 }
 

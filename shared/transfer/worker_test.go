@@ -82,7 +82,7 @@ func TestWhatATransferCosts(t *testing.T) {
 	if got := w.store.Counts(); !maps.Equal(got, want) {
 		t.Errorf("transfers: %v, want %v", got, want)
 	}
-	if got := w.ledger.Counts(); got["ledger.put"] != 1 {
+	if got := w.ledger.Counts(); got["ledger.put"] != 1 || got["ledger.count"] != 1 {
 		t.Errorf("ledger: %v", got)
 	}
 }

@@ -204,7 +204,7 @@ func (w *world) worker() *transfer.Worker {
 		replicator.Limits = &limit.Limiter{Store: w.limits, Now: w.now, Holder: "a worker"}
 	}
 	return &transfer.Worker{
-		Transfers: w.transfers(), Replicator: replicator, Objects: w.objects, Failures: w.ledger, Events: w.events,
+		Transfers: w.transfers(), Replicator: replicator, Objects: w.objects, Failures: w.ledger, Hours: w.ledger, Events: w.events,
 		Metrics: telemetry.NewMetrics("Test", io.Discard, w.now), Log: w.log,
 	}
 }

@@ -96,7 +96,7 @@ func (p place) work(ctx context.Context) error {
 	if p.To != "" {
 		large := &transfer.Handler{
 			Worker: &transfer.Worker{
-				Transfers: p.transfers(account, items), Replicator: replicator, Objects: objects, Failures: items, Events: discard{},
+				Transfers: p.transfers(account, items), Replicator: replicator, Objects: objects, Failures: items, Hours: items, Events: discard{},
 				Metrics: telemetry.NewMetrics("chaos", io.Discard, time.Now), Log: telemetry.NewLogger(os.Stderr, 0),
 			},
 			Queue: queue.New(account, p.Queue), Jitter: rand.Float64, MaxReceives: 6,

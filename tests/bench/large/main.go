@@ -147,7 +147,7 @@ func bench(ctx context.Context, args []string, out, log io.Writer) error {
 		}
 	}
 	worker := &transfer.Worker{
-		Transfers: transfers, Replicator: replicator, Objects: objects, Failures: items, Events: again,
+		Transfers: transfers, Replicator: replicator, Objects: objects, Failures: items, Hours: items, Events: again,
 		Metrics: telemetry.NewMetrics("Bench", io.Discard, time.Now), Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	work(ctx, worker, queue, s.workers)
