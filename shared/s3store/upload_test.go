@@ -3,6 +3,7 @@ package s3store_test
 import (
 	"bytes"
 	"crypto/md5"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"testing"
 
 	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/parts"
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/s3store"
 )
@@ -260,4 +262,44 @@ func TestWhatGoesThroughTakesNoMemory(t *testing.T) {
 	if most > before+bound {
 		t.Errorf("%d MiB in use over the %d before", (most-before)>>20, before>>20)
 	}
+}
+
+// AWS checks the checksum that comes behind the bytes, and needs TLS for that.
+func TestAPartThatGoesToAWSCarriesItsChecksumBehindIt(t *testing.T) {
+	var header http.Header
+	var body string
+	to := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		header, body = r.Header.Clone(), string(raw)
+		w.Header().Set("ETag", `"opaque"`)
+		w.Header().Set("x-amz-checksum-crc64nvme", wire(passed))
+	}))
+	defer to.Close()
+	from := httptest.NewServer(sends(passed))
+	defer from.Close()
+	cfg := plainConfig()
+	cfg.HTTPClient = to.Client()
+	store := s3store.New(cfg, s3store.Options{Backends: func() []rule.Backend {
+		return []rule.Backend{{Name: "here", Endpoint: from.URL, PathStyle: true}, {Name: "there", Endpoint: to.URL, PathStyle: true}}
+	}})
+	p := aPart
+	p.From.Bucket.Backend, p.Upload.To.Bucket.Backend, p.Upload.Checksum = "here", "there", "CRC64NVME"
+	copied, err := store.CopyPart(t.Context(), p)
+	if err != nil || copied.ETag != "opaque" || copied.CRC64 != wire(passed) || copied.Checksum != copied.CRC64 {
+		t.Errorf("%+v, %v", copied, err)
+	}
+	if header.Get("x-amz-trailer") != "x-amz-checksum-crc64nvme" || header.Get("x-amz-decoded-content-length") != "10" ||
+		!strings.Contains(body, passed) || !strings.Contains(body, "x-amz-checksum-crc64nvme:"+wire(passed)) {
+		t.Errorf("sent %q with %v", body, header)
+	}
+}
+
+// wire is the CRC-64/NVME of a text as S3 writes it.
+func wire(text string) string {
+	sum := parts.NewCRC64()
+	_, _ = sum.Write([]byte(text)) // a hash never fails
+	return base64.StdEncoding.EncodeToString(sum.Sum(nil))
 }
