@@ -395,7 +395,7 @@ func TestAnEndpointOfItsOwnIsNotTrustedWithConditions(t *testing.T) {
 }
 
 func TestWhereTheRequesterPaysEveryRequestAgrees(t *testing.T) {
-	s := script(t, found("old"), answer{status: 200, body: copyResult}, found("old"), answer{status: 200, body: copyResult})
+	s := script(t, found("old"), answer{status: 200, body: copyResult}, found("old"), answer{status: 200, body: copyResult}, answer{status: 200, body: partOne})
 	address := s.listen()
 	ours := object.Bucket{Backend: "remote", Name: "ours"}
 	store := s3store.New(plainConfig(), s3store.Options{
@@ -419,11 +419,13 @@ func TestWhereTheRequesterPaysEveryRequestAgrees(t *testing.T) {
 	do("a look elsewhere", err)
 	_, err = store.Copy(t.Context(), object.Copy{From: elsewhere, To: fromA, SourceETag: "old"})
 	do("a copy to there", err)
+	_, err = store.CopyPart(t.Context(), object.Part{From: fromA, SourceETag: "old", Upload: object.Upload{To: elsewhere, ID: "u"}, Number: 1, Last: 9})
+	do("a part from there", err)
 	var got []string
 	for _, r := range s.requests {
 		got = append(got, r.Header.Get("x-amz-request-payer"))
 	}
-	if want := []string{"requester", "requester", "", "requester"}; !slices.Equal(got, want) {
+	if want := []string{"requester", "requester", "", "requester", "requester"}; !slices.Equal(got, want) {
 		t.Errorf("agreed to pay: %q, want %q", got, want)
 	}
 }

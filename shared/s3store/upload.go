@@ -29,7 +29,9 @@ func (s *Store) sides(c object.Copy) (from, to endpoint, err error) {
 	if from, err = s.at(c.From.Bucket); err != nil {
 		return from, to, err
 	}
-	to, err = s.at(c.To.Bucket)
+	if to, err = s.at(c.To.Bucket); err == nil && from.pays && !to.pays && to.copies(from) {
+		to = s.agreed(to) // the source's bucket takes its due from a copy elsewhere too
+	}
 	return from, to, err
 }
 
