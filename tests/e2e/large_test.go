@@ -41,7 +41,7 @@ func TestALargeObjectArrivesByParts(t *testing.T) {
 	}
 	s.delete(t, from)
 	await(t, func() (bool, error) {
-		_, found, err := s.get(t.Context(), to)
-		return !found, err
+		list, err := s.s3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &to.bucket, Prefix: &to.key})
+		return err == nil && len(list.Contents) == 0, err
 	}, func() string { return fmt.Sprintf("%s to go", to) })
 }
