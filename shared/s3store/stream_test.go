@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -651,5 +652,61 @@ func TestServersCopyOnlyWhereOneIdentityReachesBothSides(t *testing.T) {
 	c.Tags = false
 	if _, err := store.Copy(t.Context(), c); err != nil || both.sent.Get("X-Amz-Copy-Source") != "" {
 		t.Errorf("got %v; sent %v", err, both.sent)
+	}
+}
+
+// What streams is never held as a whole, however large it is.
+func TestAStreamHoldsNoMoreThanBuffers(t *testing.T) {
+	const size, chunk, most = 160 << 20, 1 << 20, 64 << 20
+	pattern := bytes.Repeat([]byte("0123456789abcdef"), chunk/16)
+	var base runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&base)
+	var peak uint64
+	watch := func() {
+		var now runtime.MemStats
+		runtime.ReadMemStats(&now)
+		peak = max(peak, now.HeapAlloc)
+	}
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"by-parts-2"`) // no MD5, so that it is read twice
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		if r.Method == http.MethodGet {
+			for range size / chunk {
+				_, _ = w.Write(pattern)
+			}
+		}
+	}))
+	defer source.Close()
+	var came int64
+	dest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"e"`)
+		buffer := make([]byte, chunk)
+		for {
+			n, err := io.ReadFull(r.Body, buffer)
+			came += int64(n)
+			if err != nil {
+				return
+			}
+			watch()
+		}
+	}))
+	defer dest.Close()
+	store := s3store.New(plainConfig(), s3store.Options{
+		Backends: func() []rule.Backend {
+			return []rule.Backend{{Name: "one", Endpoint: source.URL, PathStyle: true}, {Name: "two", Endpoint: dest.URL, PathStyle: true}}
+		},
+		Emulated: map[string]s3store.Conditions{"two": native},
+	})
+	if _, err := store.Copy(t.Context(), object.Copy{From: inOne, To: inTwo, SourceETag: "by-parts-2"}); err != nil {
+		t.Fatal(err)
+	}
+	if came != size {
+		t.Errorf("%d bytes came, of %d", came, size)
+	}
+	if grown := int64(peak) - int64(base.HeapAlloc); grown > most {
+		t.Errorf("the heap grew by %d MiB under a stream of %d", grown>>20, size>>20)
+	} else {
+		t.Logf("the heap grew by %.1f MiB under a stream of %d MiB", float64(grown)/(1<<20), size>>20)
 	}
 }
