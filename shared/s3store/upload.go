@@ -432,7 +432,9 @@ func (s *Store) Uploads(ctx context.Context, at object.Ref) ([]object.Begun, err
 				continue
 			}
 			b := object.Begun{ID: aws.ToString(u.UploadId), At: aws.ToTime(u.Initiated).UTC()}
-			if u.Initiator != nil {
+			// Only of AWS it is known that this tells one from another: some servers
+			// name the same one for everybody.
+			if u.Initiator != nil && e.isAWS() {
 				b.By = aws.ToString(u.Initiator.ID)
 			}
 			found = append(found, b)

@@ -303,3 +303,14 @@ func wire(text string) string {
 	_, _ = sum.Write([]byte(text)) // a hash never fails
 	return base64.StdEncoding.EncodeToString(sum.Sum(nil))
 }
+
+// Some servers name the same initiator for everybody's uploads, by which nobody's
+// could be told from ours.
+func TestWhoBeganAnUploadIsBelievedOfAWSOnly(t *testing.T) {
+	s := script(t, answer{status: 200, body: `<ListMultipartUploadsResult><Upload><Key>k</Key><UploadId>u</UploadId>` +
+		`<Initiator><ID>everybody</ID></Initiator><Initiated>2026-01-02T03:04:05.000Z</Initiated></Upload></ListMultipartUploadsResult>`})
+	got, err := s.store(s3store.Conditions{}).Uploads(t.Context(), object.Ref{Bucket: remote, Key: "k"})
+	if err != nil || len(got) != 1 || got[0].ID != "u" || got[0].By != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
