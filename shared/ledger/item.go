@@ -130,6 +130,7 @@ func encode(at object.Ref, p object.Provenance) item {
 	i.setFlag(schema.Expired, p.Expired)
 	i.setText(schema.PendingHolder, p.Pending.Holder)
 	i.setTime(schema.PendingSince, p.Pending.Since)
+	i.setTime(schema.PendingBegan, p.Pending.Began)
 	i.setText(schema.PendingETag, p.Pending.ETag)
 	i.setOrigin(originOfPending, at, p.Pending.Origin)
 	return i
@@ -292,6 +293,7 @@ func decode(at object.Ref, i item) (object.Provenance, error) {
 		Pending: object.Pending{
 			Holder: r.text(schema.PendingHolder),
 			Since:  r.time(schema.PendingSince),
+			Began:  r.time(schema.PendingBegan),
 			ETag:   r.text(schema.PendingETag),
 			Origin: r.origin(originOfPending, at),
 		},

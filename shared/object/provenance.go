@@ -76,6 +76,9 @@ func (o Origin) Passed(b Bucket) bool { return slices.Contains(o.Chain, b) }
 type Pending struct {
 	Holder string // unique per attempt; empty: no lease
 	Since  time.Time
+	// Began is when the upload was begun that the write completes, zero where
+	// there is none: S3 takes that for the time of an object of parts.
+	Began  time.Time
 	ETag   string // of the source, thus expected of the replica; a hint only
 	Origin Origin // never zero while Holder is set
 }
@@ -85,8 +88,12 @@ type Pending struct {
 // recognise an echo and an origin, and never to own the object. ttl bounds how
 // long such a write can take, and how far clocks may be apart.
 func (p Pending) Explains(d State, ttl time.Duration) bool {
+	earliest := p.Since
+	if !p.Began.IsZero() {
+		earliest = p.Began
+	}
 	return p.Holder != "" && d.Presence == Present && p.ETag == d.ETag &&
-		d.LastModified.Sub(p.Since).Abs() < ttl
+		d.LastModified.After(earliest.Add(-ttl)) && d.LastModified.Before(p.Since.Add(ttl))
 }
 
 // Held reports whether somebody holds the lease, and took it less than ttl ago.

@@ -168,7 +168,7 @@ func (t *task) input(base, sourceBase object.Provenance) decide.Input {
 		Cause:     t.change.Cause,
 		Touched:   t.touched(),
 		Adopt:     t.sight != nil && t.sight.adopt,
-		Locks:     t.sight != nil && t.sight.suspicious,
+		Locks:     t.sight != nil && t.sight.suspicious || t.landing != nil,
 		LeaseTTL:  t.leaseTTL,
 	}
 	t.remembered(&in, base, sourceBase)
@@ -380,8 +380,11 @@ func (t *task) copy(ctx context.Context, in decide.Input, plan decide.Plan) erro
 	if leased {
 		lease := in.Base
 		lease.Pending = object.Pending{Holder: fmt.Sprintf("%s#%d", t.message, t.delivery), Since: t.now(), ETag: in.Source.ETag, Origin: plan.Origin}
-		if t.landing != nil && t.landing.ETag != "" {
-			lease.Pending.ETag = t.landing.ETag
+		if t.landing != nil {
+			lease.Pending.Began = t.landing.Transfer.BegunAt
+			if t.landing.ETag != "" {
+				lease.Pending.ETag = t.landing.ETag
+			}
 		}
 		var err error
 		if revision, err = t.ledger.Put(ctx, in.To, lease); err != nil {

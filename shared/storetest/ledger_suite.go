@@ -120,7 +120,7 @@ func fact(etag string, at time.Time) object.Provenance {
 // lease is a pending write by holder and nothing else.
 func lease(holder string) object.Provenance {
 	return object.Provenance{Pending: object.Pending{
-		Holder: holder, Since: day.Add(1500 * time.Millisecond), ETag: "pending-etag",
+		Holder: holder, Since: day.Add(1500 * time.Millisecond), Began: day.Add(500 * time.Millisecond), ETag: "pending-etag",
 		Origin: object.Origin{
 			Ref:          object.Ref{Bucket: object.Bucket{Backend: "aws", Name: "origin"}, Key: replica.Key},
 			LastModified: day.Add(-time.Minute),

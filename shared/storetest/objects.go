@@ -353,7 +353,9 @@ func (v *version) state() object.State {
 // write makes v the current version.
 func (o *Objects) write(b *bucket, at object.Ref, v version) *version {
 	o.serial++
-	v.modified = o.now().UTC().Truncate(time.Second)
+	if v.modified.IsZero() {
+		v.modified = o.now().UTC().Truncate(time.Second)
+	}
 	if v.etag == "" {
 		v.etag = b.tag(v.Content, o.serial)
 	}

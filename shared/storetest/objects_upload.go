@@ -164,6 +164,9 @@ func (o *Objects) Complete(ctx context.Context, c object.Completion) (object.Cop
 			replica.etag = tag
 		}
 		delete(o.uploads, c.Upload.ID)
+		// S3's time of an object of parts is that of when its upload was begun.
+		// https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+		replica.modified = u.at.Truncate(time.Second)
 		dest := o.write(b, c.To, replica)
 		copied = object.Copied{
 			Dest:            object.Dest{ETag: dest.etag, LastModified: dest.modified, VersionID: dest.id},

@@ -586,6 +586,39 @@ func TestAPauseHoldsATransfer(t *testing.T) {
 	w.inStep()
 }
 
+// A resync has objects copied anew whose source is locked for longer by now; large
+// ones too, and once.
+func TestALockIsFollowedByParts(t *testing.T) {
+	r := mirror("a", "b")
+	r.ReplicateObjectLock = true
+	w := newWorld(t, storetest.Traits{Versioned: true, ObjectLock: true}, r)
+	w.put(body("1", 10))
+	w.settle()
+	w.objects.Retain(source, object.Lock{LegalHold: true})
+	for range 2 {
+		rules, revision, err := w.replicator().Rules(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, _ := w.objects.Get(source)
+		to, _ := w.objects.Get(dest)
+		sweep := replicate.Sweep{
+			Replicator: w.replicator(), Rules: rules, Revision: revision, Rule: rules.Rule("a-b"), Run: 1, Holder: "a run", Attempt: 1,
+			Suspicious: true, Slots: make(chan struct{}, 1),
+		}
+		if _, err := sweep.Settle(context.Background(), []replicate.Sighting{{
+			Match: rules.MatchOf(sweep.Rule, source.Key), Source: source, From: from.State, To: to.State,
+		}}, false); err != nil {
+			t.Fatal(err)
+		}
+		w.settle()
+	}
+	w.inStep()
+	if got, _ := w.objects.Get(dest); !got.Lock.LegalHold || w.copied() != 20 {
+		t.Errorf("the replica's lock is %+v after %d parts", got.Lock, w.copied())
+	}
+}
+
 // In a pair, the replica of a transfer is no news for the way back.
 func TestAReplicaOfPartsIsAnEcho(t *testing.T) {
 	w := newWorld(t, storetest.Traits{}, mirror("a", "b"), mirror("b", "a"))
@@ -618,4 +651,42 @@ func FuzzATicket(f *testing.F) {
 			t.Errorf("%+v became %+v", want, got)
 		}
 	})
+}
+
+// S3 gives an object of parts the time of when its upload was begun, which may be
+// long before it was completed.
+func TestAReplicaThatNobodyRecordedIsAnEchoHoweverLongItTook(t *testing.T) {
+	w := newWorld(t, storetest.Traits{}, mirror("a", "b"), mirror("b", "a"))
+	w.put(body("1", 10))
+	parts := 0
+	w.fated(func(c storetest.Call) (storetest.Fault, error) {
+		switch c.Op {
+		case "objects.part":
+			if parts++; parts == 5 {
+				w.pass(time.Hour)
+			}
+		case "objects.complete": // and that is its last
+			w.fated(func(storetest.Call) (storetest.Fault, error) { return storetest.FailBefore, errInjected })
+			return storetest.ApplyThenFail, errInjected
+		}
+		return storetest.None, nil
+	})
+	for _, m := range w.tickets.take() {
+		w.work(m)
+	}
+	w.fated(nil)
+	if _, ok := w.objects.Get(dest); !ok {
+		t.Fatal("it was not completed")
+	}
+	if err := w.ledger.SetPaused(context.Background(), "a-b", true); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(2 * leaseTTL) // the lease of whoever died is over
+	for range 40 {
+		w.turn()
+		w.pass(time.Minute)
+	}
+	if n := w.objects.Counts()["objects.begin"]; n != 1 || len(w.objects.Versions(source)) != 1 {
+		t.Errorf("%d uploads were begun", n)
+	}
 }

@@ -113,6 +113,7 @@ const (
 
 	PendingHolder       = "ph" // S
 	PendingSince        = "ps" // N
+	PendingBegan        = "pg" // N
 	PendingETag         = "pe" // S
 	PendingBucket       = "pb" // S, as the origin's
 	PendingKey          = "pk" // S
