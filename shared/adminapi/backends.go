@@ -45,11 +45,15 @@ func (h *Handler) backends(ctx context.Context, _ *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	body := backendsBody{Backends: []endpointBody{backendOf(rule.Backend{Name: object.AWS}, seen)}}
-	for _, b := range catalog.Storage.Backends {
-		body.Backends = append(body.Backends, backendOf(b, seen))
+	return answer{status: http.StatusOK, body: backendsBody{backendsOf(catalog.Storage, seen)}}, nil
+}
+
+func backendsOf(storage rule.Storage, seen map[object.Endpoint]object.Capabilities) []endpointBody {
+	all := []endpointBody{backendOf(rule.Backend{Name: object.AWS}, seen)}
+	for _, b := range storage.Backends {
+		all = append(all, backendOf(b, seen))
 	}
-	return answer{status: http.StatusOK, body: body}, nil
+	return all
 }
 
 func backendOf(b rule.Backend, seen map[object.Endpoint]object.Capabilities) endpointBody {

@@ -23,6 +23,9 @@ func TestBackendsAreToldWithWhatTheyKeep(t *testing.T) {
 	for at, kept := range map[string]bool{"https://minio.example:9000": false, "https://former.example": true} {
 		w.must(w.ledger.Observe(context.Background(), object.Endpoint{Backend: "hq", URL: at}, object.CopyConditions, object.Seen{Kept: kept, At: seen}))
 	}
+	if got := w.ask("GET /healthz").wants(200, "").Body; !strings.Contains(got, `"missing":{"hq":["copy_conditions"]}`) {
+		t.Errorf("health is %s", got)
+	}
 	got := w.ask("GET /backends").wants(200, "").Body
 	for _, want := range []string{
 		`{"name":"aws","endpoint":"","region":"","account":"","signed_by":"role","capabilities":[{"name":"copy_conditions","status":"kept","seen_at":null}`,

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
 )
@@ -92,6 +93,9 @@ type jobsBody struct {
 type healthBody struct {
 	Status string `json:"status"`
 	Rules  int    `json:"rules"`
+	// Missing are the promises of S3 that backends were seen not to keep, by
+	// the backend's name: there the functions look, act and look again.
+	Missing map[string][]object.Capability `json:"missing"`
 }
 
 // healthz is well when the rules can be read and used, which all other routes
@@ -107,7 +111,19 @@ func (h *Handler) healthz(ctx context.Context, _ *request) (answer, error) {
 			message: "the rules cannot be read", cause: err,
 		}
 	}
-	return answer{status: http.StatusOK, body: healthBody{"ok", len(c.Rules)}}, nil
+	body := healthBody{Status: "ok", Rules: len(c.Rules), Missing: map[string][]object.Capability{}}
+	seen, err := h.Capabilities.Capabilities(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	for _, b := range backendsOf(c.Storage, seen) {
+		for _, one := range b.Capabilities {
+			if one.Status == "missing" {
+				body.Missing[b.Name] = append(body.Missing[b.Name], one.Name)
+			}
+		}
+	}
+	return answer{status: http.StatusOK, body: body}, nil
 }
 
 // jobs lists all jobs. To the page it does not say how far the runs under way
