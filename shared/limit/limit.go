@@ -85,13 +85,19 @@ type share struct {
 }
 
 // Enter waits until the rule may move an object of so many bytes, and answers
-// what is to be called when that is done. It fails with a *Held, with the
-// context's error, or with the store's. Whoever enters first is let in first.
+// what is to be called when that is done. It fails with a *Held, also where the
+// context ends before, for to have waited is no failure; or with the store's
+// error. Whoever enters first is let in first.
 func (l *Limiter) Enter(ctx context.Context, ruleName string, limits rule.Limits, size int64) (leave func(), err error) {
 	leave = func() {}
 	if l == nil || limits.Concurrency == 0 && limits.BytesPerSecond == 0 {
 		return leave, nil
 	}
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = &Held{Rule: ruleName, For: leaseTime / 3}
+		}
+	}()
 	s := l.share(ruleName)
 	if limits.Concurrency > 0 {
 		if err := s.takePlace(ctx, limits.Concurrency); err != nil {

@@ -104,14 +104,15 @@ type crowd struct {
 func (c *crowd) moves(ctx context.Context, t *testing.T, l *limit.Limiter, n int, limits rule.Limits, takes time.Duration) {
 	for {
 		leave, err := l.Enter(ctx, "r", limits, 1)
+		if err != nil && ctx.Err() != nil {
+			return
+		}
 		if held := (*limit.Held)(nil); errors.As(err, &held) {
 			time.Sleep(held.For)
 			continue
 		}
 		if err != nil {
-			if ctx.Err() == nil {
-				t.Error(err)
-			}
+			t.Error(err)
 			return
 		}
 		c.mu.Lock()
@@ -248,6 +249,26 @@ func TestWhatTakesTooLongIsHeld(t *testing.T) {
 		if _, err := l.Enter(t.Context(), "r", limits, 1); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// Who has all places itself waits for them as long as it has time.
+func TestTimeThatRunsOutBeforeAPlaceIsLeftIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := worker(&storetest.Limits{}, 0, 2*time.Second)
+		limits := rule.Limits{Concurrency: 1}
+		leave, err := l.Enter(t.Context(), "r", limits, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		held := (*limit.Held)(nil)
+		if _, err := l.Enter(ctx, "r", limits, 1); !errors.As(err, &held) || ctx.Err() == nil {
+			t.Errorf("the error is %v", err)
+		}
+		leave()
+		time.Sleep(time.Minute) // the renewals end
 	})
 }
 

@@ -125,4 +125,15 @@ func TestOutsideTheWindowNothingMoves(t *testing.T) {
 	s.put("a", "newer", "x")
 	s.run()
 	s.wantText("b", "newer", "x")
+
+	s.clock = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	s.objects.ResetCounts()
+	s.objects.PutTags(s.at("a", "newer"), map[string]string{"class": "gold"})
+	s.run()
+	if got, _ := s.objects.Get(s.at("b", "newer")); got.Tags["class"] != "gold" || s.clock.Day() != 3 {
+		t.Errorf("the replica's tags are %v on %s", got.Tags, s.clock)
+	}
+	if n := s.objects.Counts()["objects.head"]; n > 2 {
+		t.Errorf("it was looked at %d times", n)
+	}
 }

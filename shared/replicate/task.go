@@ -68,6 +68,10 @@ func (t *task) run(ctx context.Context, base, sourceBase object.Provenance, fres
 		return t.stopped(t.tooLong())
 	case fresh && base.Rule == r.Name && t.carried(base):
 		return t.skipped(decide.InSync)
+	case t.change.Kind == object.Retagged && r.ReplicateTags && !t.match.Excluded && !t.match.Outranked && t.closed():
+		// No run makes up for what only an event tells.
+		opens, _ := r.Limits.Opens(t.now())
+		return t.stopped(&limit.Held{Rule: r.Name, For: opens.Sub(t.now())})
 	}
 
 	in := t.input(base, sourceBase)
