@@ -90,7 +90,7 @@ type share struct {
 // error. Whoever enters first is let in first.
 func (l *Limiter) Enter(ctx context.Context, ruleName string, limits rule.Limits, size int64) (leave func(), err error) {
 	leave = func() {}
-	if l == nil || limits.Concurrency == 0 && limits.BytesPerSecond == 0 {
+	if l == nil || !limits.Throttle() {
 		return leave, nil
 	}
 	defer func() {

@@ -12,6 +12,9 @@ const (
 	Nothing = "nothing"
 )
 
+// Throttle reports whether they hold back what moves, at whatever time.
+func (l Limits) Throttle() bool { return l.BytesPerSecond > 0 || l.Concurrency > 0 }
+
 // Open reports whether reconciles may work now: within the Window, its end
 // excluded, or at any time where there is none. A Window that ends before it
 // begins goes on through midnight.

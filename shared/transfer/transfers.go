@@ -139,7 +139,7 @@ func (t *Transfers) Revive(ctx context.Context, rules *rule.Set) (int, error) {
 		}
 		n++
 		guests := t.guests(tr)
-		if a != nil && (a.Limits.BytesPerSecond > 0 || a.Limits.Concurrency > 0) {
+		if a != nil && a.Limits.Throttle() {
 			guests = 1 // perhaps nobody was let in, and many who ask again are turned away again
 		}
 		if err := t.invite(ctx, tr, guests); err != nil {

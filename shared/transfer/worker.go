@@ -320,8 +320,12 @@ func start(owner string) int {
 
 // late reports whether a part may not come to its end before the deadline.
 func (e *effort) late(ctx context.Context) bool {
+	takes := e.Transfers.lease(e.tr) + saveReserve
+	if l := e.Replicator.Limits; l != nil && e.rule.Limits.Throttle() {
+		takes += l.Patience // it may wait so long before it begins
+	}
 	deadline, ok := ctx.Deadline()
-	return ok && time.Until(deadline) < e.Transfers.lease(e.tr)+saveReserve
+	return ok && time.Until(deadline) < takes
 }
 
 // take copies one part, unless somebody else has it, as far as the rule's limits

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bucket-replicator/shared/decide"
+	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/replicate"
 	"bucket-replicator/shared/storetest"
@@ -562,6 +563,35 @@ func TestPausedTransfersAreNotAskedForEveryMinute(t *testing.T) {
 	}
 	if left, err := w.store.SilentTransfers(context.Background(), w.now().Add(-time.Minute), 0); err != nil || len(left) > 0 {
 		t.Errorf("silent are %+v, %v", left, err)
+	}
+}
+
+// A part that waits for its rule's limits is not begun when the time is over.
+func TestThatAPartMayWaitIsReckonedWith(t *testing.T) {
+	r := mirror("a", "b")
+	r.Limits.Concurrency = 1
+	w := newWorld(t, storetest.Traits{}, r)
+	w.put(body("1", 10))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // enough for a part that need not wait
+	defer cancel()
+	worker := w.worker()
+	worker.Replicator.Limits = &limit.Limiter{Store: &storetest.Limits{}, Now: time.Now, Holder: "me", Patience: 30 * time.Second}
+	first := w.tickets.take()[0]
+	ticket, err := transfer.Decode(first.body)
+	if err == nil {
+		err = worker.Work(ctx, ticket, first.id)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	hops := 0
+	for _, m := range w.tickets.messages {
+		if next, err := transfer.Decode(m.body); err == nil {
+			hops += next.Hop
+		}
+	}
+	if w.copied() > 0 || hops != 1 {
+		t.Errorf("%d parts were copied, and the rest was passed on %d times", w.copied(), hops)
 	}
 }
 
