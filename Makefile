@@ -88,7 +88,7 @@ browser: ministack cdk browser-tools schemathesis build-local ## The tests of pa
 	@go test -count=1 -v ./tests/console $(ARGS)
 
 .PHONY: bench
-bench: ministack cdk versitygw build-local $(PEERS) ## The event function's size, start and memory; a rule's rate limit; the reconcile beside s5cmd, rclone and mc (ARGS=-quick)
+bench: ministack cdk versitygw build-local $(PEERS) ## The event function's size, start and memory; a rule's rate limit; the reconcile and large objects beside s5cmd, rclone and mc (ARGS=-quick)
 	@go run ./tests/bench/function
 	@go run ./tests/bench/limits
 	@go run ./tests/bench/peers $(ARGS)

@@ -1,6 +1,6 @@
-// Command peers measures a reconcile beside the tools that people would use in
-// its place: s5cmd, rclone and mc. `make bench` builds them, each in a version of
-// its own, and runs it.
+// Command peers measures a reconcile, and the copy of one large object by parts,
+// beside the tools that people would use in their place: s5cmd, rclone and mc.
+// `make bench` builds them, each in a version of its own, and runs it.
 //
 // All of them work on the same buckets of one real S3 server on this machine,
 // taking turns; what counts are the ratios of their medians, for absolute times
