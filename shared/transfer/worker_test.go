@@ -3,6 +3,7 @@ package transfer_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"maps"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	samples "bucket-replicator/events"
 	"bucket-replicator/shared/decide"
 	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
@@ -668,6 +670,23 @@ func TestATicketSaysWhatIsWrongWithIt(t *testing.T) {
 	for _, bad := range []string{"", "null", "[]", "{}", `{"backend":1}`, "\xff", `{"backend":"b","bucket":"c","key":"aw==","transfer":"t","hop":-1}`, `{"backend":"b","bucket":"c","key":"?","transfer":"t"}`} {
 		if got, err := transfer.Decode(bad); err == nil {
 			t.Errorf("%q: %+v", bad, got)
+		}
+	}
+}
+
+func TestTheSampleTicketsAreRead(t *testing.T) {
+	names, err := fs.Glob(samples.FS, "samples/transfer-ticket/*")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%d samples, %v", len(names), err)
+	}
+	for _, name := range names {
+		text, err := samples.FS.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := transfer.Decode(string(text))
+		if again, _ := transfer.Decode(got.Body()); err != nil || again != got || got.To.Key != "mirror/image.iso" {
+			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
 }
