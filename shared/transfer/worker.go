@@ -163,6 +163,9 @@ func (e *effort) settle(ctx context.Context, err error) error {
 // once could go on forever, so that is a failure, which is retried less and less
 // often.
 func (e *effort) overtaken(ctx context.Context, met error) error {
+	if mine, err := e.ending(ctx); !mine {
+		return err
+	}
 	found, err := e.Objects.Head(ctx, e.tr.From, false)
 	switch {
 	case object.ClassOf(err) == object.Permanent && err != nil:

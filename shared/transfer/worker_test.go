@@ -546,6 +546,27 @@ func TestAnUploadThatMayNotBeAbortedHoldsNothingUp(t *testing.T) {
 	}
 }
 
+// Whoever copied a part while the transfer came to its end aborts the upload again,
+// first of all: nobody comes back to it.
+func TestAPartThatCameTooLateIsNotLeftBehind(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 10))
+	w.at("objects.part", 5, func() {
+		left := w.store.Left()
+		if err := w.store.RemoveTransfer(context.Background(), left[0]); err != nil {
+			t.Error(err)
+		}
+		w.fated(func(c storetest.Call) (storetest.Fault, error) {
+			if c.Op == "objects.head" {
+				return storetest.FailBefore, errInjected
+			}
+			return storetest.None, nil
+		})
+	})
+	w.settle()
+	w.clean()
+}
+
 // However many transfers of paused rules there are, they do not stand before those
 // that are to be brought on.
 func TestPausedTransfersAreNotAskedForEveryMinute(t *testing.T) {
