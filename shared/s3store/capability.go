@@ -220,7 +220,7 @@ func (e endpoint) overMarker(ctx context.Context, at object.Ref, etag string, wh
 // refused, nothing happened, and the write is made as it is meant to be; that it
 // then succeeds shows that it was this condition that was refused. A condition
 // on absence is tried on the object that must be replaced, or else on the
-// replica itself, which gets the same bytes again where it is ignored.
+// replica itself, which gets the same bytes again.
 func (e endpoint) learn(ctx context.Context, destETag string, what object.Capability, act func(condition) (object.Copied, error)) (object.Copied, error) {
 	ignored := func(copied object.Copied) (object.Copied, error) {
 		e.observe(ctx, what, false)
@@ -254,10 +254,19 @@ func (e endpoint) learn(ctx context.Context, destETag string, what object.Capabi
 	if copied, err = act(condition{absent: true}); err != nil {
 		return copied, err
 	}
+	var sources *object.Error // classified already: the source's
 	switch again, err := act(condition{absent: true}); {
 	case err == nil:
 		return ignored(again)
-	case refusedCondition(err):
+	case !refusedCondition(err), errors.As(err, &sources):
+	case what == object.CopyConditions:
+		// A source that changed just then is refused alike, unless the next one is
+		// not.
+		if again, err := act(condition{match: copied.Dest.ETag}); err == nil {
+			e.observe(ctx, what, true)
+			return again, nil
+		}
+	default:
 		e.observe(ctx, what, true)
 	}
 	return copied, nil
