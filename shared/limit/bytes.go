@@ -98,7 +98,9 @@ func (b *allowance) wanted(size, rate int64, since time.Duration, tooLittle bool
 	case since < 2*stale:
 		expected = max(expected, int64(float64(b.used)/since.Seconds()))
 	}
-	return max(size, min(expected, rate))
+	// What the last request took beyond a second is made up for.
+	second := min(max(since.Seconds(), 1), 2)
+	return max(size, min(expected, int64(float64(rate)*second)))
 }
 
 // receive adds what was reserved beyond the object that is moved now.

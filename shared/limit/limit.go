@@ -34,8 +34,8 @@ type Store interface {
 
 const (
 	// Burst is how much of a rule's time that nobody used may be used later. It
-	// makes up for the time that a request takes.
-	Burst = time.Second
+	// makes up for the time that a request takes, and so is more than pace.
+	Burst = 2 * time.Second
 	// pace is how often a process asks the store for one rule's sake at most.
 	pace = time.Second
 	// stale is when bytes that were reserved and not used are lost: else many

@@ -26,8 +26,10 @@ type Limits struct {
 func (l *Limits) Draw(ctx context.Context, rule string, span time.Duration, now, latest time.Time) (from time.Time, drawn bool, err error) {
 	err = l.call(ctx, "limits.draw", rule, func() {
 		from = now.Add(-limit.Burst)
-		if until := l.until[rule]; until.After(from) {
+		if until := l.until[rule]; !until.Before(from) {
 			from = until
+		} else {
+			l.counts["limits.draw"]++ // a table takes another write to begin anew
 		}
 		if drawn = !from.After(latest); drawn {
 			if l.until == nil {

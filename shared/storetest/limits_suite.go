@@ -22,14 +22,14 @@ type LimitsFixture struct {
 // own from open.
 func TestLimits(t *testing.T, open func(t *testing.T) LimitsFixture) {
 	for name, test := range map[string]func(*testing.T, LimitsFixture){
-		"reservations follow on each other":           reservationsFollow,
-		"time that nobody used is lost, but a second": unusedTimeIsLost,
-		"what would begin too late is not reserved":   whatWouldBeginTooLate,
-		"rules have a time of their own":              rulesHaveTimeOfTheirOwn,
-		"of many who draw at once each has its own":   manyDraw,
-		"claims are swapped if they are as seen":      claimsAreSwapped,
-		"of many who swap at once one does":           manySwap,
-		"a swap whose answer was lost":                aSwapWhoseAnswerWasLost,
+		"reservations follow on each other":              reservationsFollow,
+		"time that nobody used is lost, but for a burst": unusedTimeIsLost,
+		"what would begin too late is not reserved":      whatWouldBeginTooLate,
+		"rules have a time of their own":                 rulesHaveTimeOfTheirOwn,
+		"of many who draw at once each has its own":      manyDraw,
+		"claims are swapped if they are as seen":         claimsAreSwapped,
+		"of many who swap at once one does":              manySwap,
+		"a swap whose answer was lost":                   aSwapWhoseAnswerWasLost,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -48,21 +48,21 @@ func (f LimitsFixture) draws(t *testing.T, rule string, span time.Duration, now 
 }
 
 func reservationsFollow(t *testing.T, f LimitsFixture) {
-	f.draws(t, "r", time.Second, day, time.Minute, -limit.Burst)
+	f.draws(t, "r", limit.Burst, day, time.Minute, -limit.Burst)
 	f.draws(t, "r", 10*time.Second, day, time.Minute, 0)
 	f.draws(t, "r", 1500*time.Microsecond, day, time.Minute, 10*time.Second)
 	f.draws(t, "r", time.Second, day.Add(10*time.Second), time.Minute, 1500*time.Microsecond)
 }
 
 func unusedTimeIsLost(t *testing.T, f LimitsFixture) {
-	f.draws(t, "r", time.Second, day, 0, -limit.Burst)
+	f.draws(t, "r", limit.Burst, day, 0, -limit.Burst)
 	f.draws(t, "r", 3*time.Second, day.Add(300*time.Millisecond), 0, -300*time.Millisecond)
-	f.draws(t, "r", time.Second, day.Add(time.Hour), 0, -limit.Burst)
+	f.draws(t, "r", limit.Burst, day.Add(time.Hour), 0, -limit.Burst)
 	f.draws(t, "r", time.Second, day.Add(time.Hour), 0, 0)
 }
 
 func whatWouldBeginTooLate(t *testing.T, f LimitsFixture) {
-	f.draws(t, "r", 11*time.Second, day, time.Second, -limit.Burst)
+	f.draws(t, "r", limit.Burst+10*time.Second, day, time.Second, -limit.Burst)
 	for range 3 {
 		f.draws(t, "r", time.Second, day, 9*time.Second, 10*time.Second)
 	}
