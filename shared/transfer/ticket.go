@@ -14,6 +14,8 @@ import (
 type Ticket struct {
 	To object.Ref
 	ID string // of the transfer
+	// Seat numbers those who are invited, from 0: each begins with parts of its own.
+	Seat int
 	// Hop counts how often a worker passed it on before its deadline.
 	Hop int
 }
@@ -24,12 +26,13 @@ type ticket struct {
 	Bucket  string `json:"bucket"`
 	Key     []byte `json:"key"`
 	ID      string `json:"transfer"`
+	Seat    int    `json:"seat,omitempty"`
 	Hop     int    `json:"hop,omitempty"`
 }
 
 // Body is the message of the ticket.
 func (t Ticket) Body() string {
-	b, err := json.Marshal(ticket{t.To.Bucket.Backend, t.To.Bucket.Name, []byte(t.To.Key), t.ID, t.Hop})
+	b, err := json.Marshal(ticket{t.To.Bucket.Backend, t.To.Bucket.Name, []byte(t.To.Key), t.ID, t.Seat, t.Hop})
 	if err != nil {
 		panic(err) // of strings and bytes
 	}
@@ -55,11 +58,13 @@ func Decode(body string) (Ticket, error) {
 			problems = append(problems, name+" is missing or empty")
 		}
 	}
-	if w.Hop < 0 {
-		problems = append(problems, fmt.Sprintf("hop is %d, want at least 0", w.Hop))
+	for name, n := range map[string]int{"seat": w.Seat, "hop": w.Hop} {
+		if n < 0 {
+			problems = append(problems, fmt.Sprintf("%s is %d, want at least 0", name, n))
+		}
 	}
 	if len(problems) > 0 {
 		return Ticket{}, errors.New("undecodable ticket: " + strings.Join(problems, "; "))
 	}
-	return Ticket{To: object.Ref{Bucket: object.Bucket{Backend: w.Backend, Name: w.Bucket}, Key: string(w.Key)}, ID: w.ID, Hop: w.Hop}, nil
+	return Ticket{To: object.Ref{Bucket: object.Bucket{Backend: w.Backend, Name: w.Bucket}, Key: string(w.Key)}, ID: w.ID, Seat: w.Seat, Hop: w.Hop}, nil
 }

@@ -80,14 +80,14 @@ func (t *Transfers) Begin(ctx context.Context, want object.Transfer) error {
 	if _, err := t.Store.PutTransfer(ctx, seen, want); err != nil {
 		return err
 	}
-	return t.invite(ctx, want, 1)
+	return t.invite(ctx, want, 0, 1)
 }
 
-// invite sends this many tickets.
-func (t *Transfers) invite(ctx context.Context, tr object.Transfer, n int) error {
+// invite sends this many tickets, for seats from the first on.
+func (t *Transfers) invite(ctx context.Context, tr object.Transfer, first, n int) error {
 	bodies := make([]string, n)
 	for i := range bodies {
-		bodies[i] = Ticket{To: tr.To, ID: tr.ID}.Body()
+		bodies[i] = Ticket{To: tr.To, ID: tr.ID, Seat: first + i}.Body()
 	}
 	return t.Queue.Send(ctx, bodies)
 }
@@ -142,7 +142,7 @@ func (t *Transfers) Revive(ctx context.Context, rules *rule.Set) (int, error) {
 		if a != nil && a.Limits.Throttle() {
 			guests = 1 // perhaps nobody was let in, and many who ask again are turned away again
 		}
-		if err := t.invite(ctx, tr, guests); err != nil {
+		if err := t.invite(ctx, tr, 0, guests); err != nil {
 			return n, fmt.Errorf("invite to %s: %w", tr.To, err)
 		}
 	}

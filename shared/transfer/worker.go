@@ -1,10 +1,10 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"slices"
 	"time"
@@ -100,7 +100,7 @@ func (w *Worker) Work(ctx context.Context, t Ticket, owner string) error {
 	}
 	if n := w.Transfers.guests(e.tr) - 1; e.tr.Opener == owner && n > 0 {
 		// Once more where this ticket comes again: too many find nothing to do.
-		if err := w.Transfers.invite(ctx, e.tr, n); err != nil {
+		if err := w.Transfers.invite(ctx, e.tr, 1, n); err != nil {
 			log.WarnContext(ctx, "nobody else was invited", "error", err)
 		}
 	}
@@ -284,9 +284,7 @@ func (e *effort) takeParts(ctx context.Context) error {
 			}
 			return e.complete(ctx, known)
 		}
-		// Everybody begins elsewhere, so as not to meet at every part.
-		begin := start(e.owner) % len(free)
-		for _, n := range slices.Concat(free[begin:], free[:begin]) {
+		for _, n := range ordered(free, e.ticket.Seat, e.Transfers.guests(e.tr)) {
 			if e.late(ctx) {
 				next := e.ticket
 				next.Hop++
@@ -315,10 +313,13 @@ func free(known []Part, count int, owner string, now time.Time) []int {
 	return numbers
 }
 
-func start(owner string) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(owner)) // a hash never fails
-	return int(h.Sum32() >> 1)
+// ordered is the order in which the worker at a seat of so many takes parts: each
+// seat has every so many-th, so that they do not meet at every part, and that all
+// of them together go through the object from its beginning to its end, which
+// servers that keep it on disks like best. Then it takes what others have left.
+func ordered(free []int, seat, seats int) []int {
+	behind := func(n int) int { return ((n-1-seat)%seats + seats) % seats }
+	return slices.SortedStableFunc(slices.Values(free), func(a, b int) int { return cmp.Compare(behind(a), behind(b)) })
 }
 
 // late reports whether a part may not come to its end before the deadline.

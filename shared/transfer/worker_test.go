@@ -134,6 +134,24 @@ func (w *world) together(messages []message) {
 	}
 }
 
+func TestEachWhoIsInvitedHasASeatOfHisOwn(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 40))
+	first := w.tickets.take()
+	w.work(first[0])
+	seats := map[int]bool{}
+	for _, m := range append(first, w.tickets.take()...) {
+		ticket, err := transfer.Decode(m.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seats[ticket.Seat] = true
+	}
+	if len(seats) != w.workers || !seats[0] || !seats[w.workers-1] {
+		t.Errorf("seats %v for %d workers", seats, w.workers)
+	}
+}
+
 func TestASecondEventOfTheSameContentBeginsNothing(t *testing.T) {
 	w := newWorld(t, storetest.Traits{})
 	w.put(body("1", 10))
@@ -684,11 +702,11 @@ func TestAReplicaOfPartsIsAnEcho(t *testing.T) {
 }
 
 func TestATicketSaysWhatIsWrongWithIt(t *testing.T) {
-	good := transfer.Ticket{To: object.Ref{Bucket: object.Bucket{Backend: "aws", Name: "b"}, Key: "k \xff"}, ID: "t1", Hop: 3}
+	good := transfer.Ticket{To: object.Ref{Bucket: object.Bucket{Backend: "aws", Name: "b"}, Key: "k \xff"}, ID: "t1", Seat: 2, Hop: 3}
 	if got, err := transfer.Decode(good.Body()); err != nil || got != good {
 		t.Errorf("%+v, %v", got, err)
 	}
-	for _, bad := range []string{"", "null", "[]", "{}", `{"backend":1}`, "\xff", `{"backend":"b","bucket":"c","key":"aw==","transfer":"t","hop":-1}`, `{"backend":"b","bucket":"c","key":"?","transfer":"t"}`} {
+	for _, bad := range []string{"", "null", "[]", "{}", `{"backend":1}`, "\xff", `{"backend":"b","bucket":"c","key":"aw==","transfer":"t","hop":-1}`, `{"backend":"b","bucket":"c","key":"aw==","transfer":"t","seat":-1}`, `{"backend":"b","bucket":"c","key":"?","transfer":"t"}`} {
 		if got, err := transfer.Decode(bad); err == nil {
 			t.Errorf("%q: %+v", bad, got)
 		}
