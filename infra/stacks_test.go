@@ -124,7 +124,7 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 				t.Errorf("%s: events go to %s, want %s", d.name, url, events)
 			}
 		}
-		for _, url := range []string{environment.Transfers.QueueURL, reconcile.Transfers.QueueURL, transfer.TransfersQueueURL, schedule.TransfersQueueURL} {
+		for _, url := range []string{environment.ByParts.QueueURL, reconcile.ByParts.QueueURL, transfer.TransfersQueueURL, schedule.TransfersQueueURL} {
 			if url != transfers {
 				t.Errorf("%s: large objects go to %s, want %s", d.name, url, transfers)
 			}
@@ -134,7 +134,7 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 			t.Errorf("%s: %d and %d workers are invited, there may be %v", d.name, transfer.Workers, schedule.Workers, want)
 		}
 		if transfer.VisibilityTimeout != environment.VisibilityTimeout || transfer.MaxReceives != environment.MaxReceives ||
-			reconcile.Transfers != environment.Transfers {
+			reconcile.ByParts != environment.ByParts {
 			t.Errorf("%s: events and transfers go by other rules: %+v, %+v, %+v", d.name, environment, reconcile, transfer)
 		}
 		for _, url := range []string{reconcile.ShardsQueueURL, schedule.ShardsQueueURL, admin.ShardsQueueURL} {
@@ -163,7 +163,7 @@ func TestTheFunctionsEnvironmentsAreWhatTheyRead(t *testing.T) {
 			reconcile.RulesTable: "TablesRules", reconcile.ProvenanceTable: "TablesProvenance", reconcile.RunsTable: "TablesRuns",
 			schedule.RulesTable: "TablesRules", schedule.RunsTable: "TablesRuns",
 			transfer.RulesTable: "TablesRules", transfer.ProvenanceTable: "TablesProvenance", transfer.RunsTable: "TablesRuns", transfer.TransfersTable: "TablesTransfers",
-			environment.Transfers.Table: "TablesTransfers", reconcile.Transfers.Table: "TablesTransfers", schedule.TransfersTable: "TablesTransfers", admin.TransfersTable: "TablesTransfers",
+			environment.TransfersTable: "TablesTransfers", reconcile.TransfersTable: "TablesTransfers", schedule.TransfersTable: "TablesTransfers", admin.TransfersTable: "TablesTransfers",
 			admin.RulesTable: "TablesRules", admin.ProvenanceTable: "TablesProvenance", admin.RunsTable: "TablesRuns",
 		} {
 			if id, _ := stack.the(t, "AWS::DynamoDB::Table", table); name != "${"+id+"}" {

@@ -2,32 +2,23 @@
 package main
 
 import (
-	"context"
 	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
-	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/config"
 	"bucket-replicator/shared/ledger"
 	"bucket-replicator/shared/provision"
 	"bucket-replicator/shared/s3store"
-	"bucket-replicator/shared/telemetry"
+	"bucket-replicator/shared/wiring"
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
 
 func main() {
 	env, err := config.ReadProvision(os.Getenv)
-	log := telemetry.NewLogger(os.Stdout, env.LogLevel)
-	if err != nil {
-		telemetry.Exit(log, err)
-	}
-	aws, err := awsconfig.Load(context.Background())
-	if err != nil {
-		telemetry.Exit(log, err)
-	}
+	log, aws := wiring.Start(env.Function, err)
 	resource := &provision.Resource{
 		Provisioner: provision.Provisioner{
 			Rules:         ledger.New(aws, ledger.Tables{Rules: env.RulesTable}),

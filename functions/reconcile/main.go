@@ -4,26 +4,17 @@
 package main
 
 import (
-	"context"
-	"crypto/rand"
-	mathrand "math/rand/v2"
+	"math/rand/v2"
 	"os"
 	"time"
 
-	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/config"
-	"bucket-replicator/shared/ledger"
-	"bucket-replicator/shared/limit"
-	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/queue"
 	"bucket-replicator/shared/reconcile"
-	"bucket-replicator/shared/replicate"
-	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
-	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/telemetry"
-	"bucket-replicator/shared/transfer"
 	"bucket-replicator/shared/verify"
+	"bucket-replicator/shared/wiring"
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
@@ -42,29 +33,10 @@ const patience = 30 * time.Second
 
 func main() {
 	env, err := config.ReadReconcile(os.Getenv)
-	log := telemetry.NewLogger(os.Stdout, env.LogLevel)
-	if err != nil {
-		telemetry.Exit(log, err)
-	}
-	aws, err := awsconfig.Load(context.Background())
-	if err != nil {
-		telemetry.Exit(log, err)
-	}
-	var replicator *replicate.Replicator
-	items := ledger.New(aws, ledger.Tables{
-		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable, Transfers: env.Transfers.Table,
-	})
-	objects := s3store.New(aws, s3store.Options{
-		Backends:      func() []rule.Backend { return replicator.Backends() },
-		Credentials:   awsconfig.Credentials(aws),
-		Memory:        items,
-		RequesterPays: func(b object.Bucket) bool { return replicator.RequesterPays(b) },
-	})
-	replicator = replicate.New(objects, items, items, time.Now, env.VisibilityTimeout)
-	replicator.Transfers, replicator.ByParts = &transfer.Transfers{
-		Store: items, Queue: queue.New(aws, env.Transfers.QueueURL), Now: time.Now, NewID: rand.Text,
-	}, env.Transfers.Threshold
-	replicator.Limits = &limit.Limiter{Store: items, Now: time.Now, Holder: rand.Text(), Patience: patience}
+	log, aws := wiring.Start(env.Function, err)
+	items, objects, replicator := wiring.Replicator(aws, env.Replication)
+	wiring.ByParts(replicator, aws, items, env.ByParts)
+	wiring.Limit(replicator, items, patience)
 	tickets := queue.New(aws, env.ShardsQueueURL)
 	metrics := telemetry.NewMetrics(env.MetricsNamespace, os.Stdout, time.Now)
 	runs := run.New(items, queue.Tickets{Queue: tickets}, time.Now)
@@ -76,10 +48,10 @@ func main() {
 				Objects:   objects,
 				Ledger:    items,
 				Now:       time.Now,
-				Sleep:     sleep,
+				Sleep:     wiring.Sleep,
 				LeaseTTL:  env.VisibilityTimeout,
 				Transfers: items,
-				ByParts:   env.Transfers.Threshold,
+				ByParts:   env.ByParts.Threshold,
 			},
 			Runs:     runs,
 			Lister:   objects,
@@ -93,16 +65,7 @@ func main() {
 			Slots:    make(chan struct{}, concurrency),
 		},
 		Queue:  tickets,
-		Jitter: mathrand.Float64,
+		Jitter: rand.Float64,
 	}
 	lambda.Start(handler.Handle)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

@@ -2,11 +2,9 @@
 package main
 
 import (
-	"context"
 	"os"
 	"time"
 
-	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/config"
 	"bucket-replicator/shared/ledger"
 	"bucket-replicator/shared/queue"
@@ -14,20 +12,14 @@ import (
 	"bucket-replicator/shared/schedule"
 	"bucket-replicator/shared/telemetry"
 	"bucket-replicator/shared/transfer"
+	"bucket-replicator/shared/wiring"
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
 
 func main() {
 	env, err := config.ReadSchedule(os.Getenv)
-	log := telemetry.NewLogger(os.Stdout, env.LogLevel)
-	if err != nil {
-		telemetry.Exit(log, err)
-	}
-	aws, err := awsconfig.Load(context.Background())
-	if err != nil {
-		telemetry.Exit(log, err)
-	}
+	log, aws := wiring.Start(env.Function, err)
 	items := ledger.New(aws, ledger.Tables{Rules: env.RulesTable, Runs: env.RunsTable, Transfers: env.TransfersTable})
 	metrics := telemetry.NewMetrics(env.MetricsNamespace, os.Stdout, time.Now)
 	runs := run.New(items, queue.Tickets{Queue: queue.New(aws, env.ShardsQueueURL)}, time.Now)

@@ -3,23 +3,16 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	mathrand "math/rand/v2"
 	"os"
 	"time"
 
-	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/config"
-	"bucket-replicator/shared/ledger"
-	"bucket-replicator/shared/limit"
-	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/queue"
-	"bucket-replicator/shared/replicate"
-	"bucket-replicator/shared/rule"
-	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/telemetry"
 	"bucket-replicator/shared/transfer"
+	"bucket-replicator/shared/wiring"
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
@@ -30,26 +23,9 @@ const patience = 30 * time.Second
 
 func main() {
 	env, err := config.ReadTransfer(os.Getenv)
-	log := telemetry.NewLogger(os.Stdout, env.LogLevel)
-	if err != nil {
-		telemetry.Exit(log, err)
-	}
-	aws, err := awsconfig.Load(context.Background())
-	if err != nil {
-		telemetry.Exit(log, err)
-	}
-	var replicator *replicate.Replicator
-	items := ledger.New(aws, ledger.Tables{
-		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable, Transfers: env.TransfersTable,
-	})
-	objects := s3store.New(aws, s3store.Options{
-		Backends:      func() []rule.Backend { return replicator.Backends() },
-		Credentials:   awsconfig.Credentials(aws),
-		Memory:        items,
-		RequesterPays: func(b object.Bucket) bool { return replicator.RequesterPays(b) },
-	})
-	replicator = replicate.New(objects, items, items, time.Now, env.VisibilityTimeout)
-	replicator.Limits = &limit.Limiter{Store: items, Now: time.Now, Holder: rand.Text(), Patience: patience}
+	log, aws := wiring.Start(env.Function, err)
+	items, objects, replicator := wiring.Replicator(aws, env.Replication)
+	wiring.Limit(replicator, items, patience)
 	tickets := queue.New(aws, env.TransfersQueueURL)
 	handler := &transfer.Handler{
 		Worker: &transfer.Worker{

@@ -10,22 +10,15 @@ import (
 	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/config"
 	"bucket-replicator/shared/queue"
-	"bucket-replicator/shared/telemetry"
 	"bucket-replicator/shared/webhook"
+	"bucket-replicator/shared/wiring"
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
 
 func main() {
 	env, err := config.ReadWebhook(os.Getenv)
-	log := telemetry.NewLogger(os.Stdout, env.LogLevel)
-	if err != nil {
-		telemetry.Exit(log, err)
-	}
-	aws, err := awsconfig.Load(context.Background())
-	if err != nil {
-		telemetry.Exit(log, err)
-	}
+	log, aws := wiring.Start(env.Function, err)
 	handler := &webhook.Handler{
 		Secrets: map[string]func(context.Context) (string, error){},
 		Queue:   queue.New(aws, env.EventsQueueURL),

@@ -41,32 +41,24 @@ const DefaultMetricsNamespace = "BucketReplicator"
 
 // Replicate is the environment of functions/replicate.
 type Replicate struct {
-	Function
-	ProvenanceTable string
-	RunsTable       string
-	EventsQueueURL  string
+	Replication
+	EventsQueueURL string
 	// MaxReceives is the queue's maxReceiveCount: the delivery after which a
 	// message would go to the dead-letter queue. At least 2.
 	MaxReceives int
-	// VisibilityTimeout of the queue, whole seconds.
-	VisibilityTimeout time.Duration
-	Transfers         Transfers
+	ByParts     ByParts
 }
 
-// Transfers is what it takes to hand large objects over.
-type Transfers struct {
-	Table    string
-	QueueURL string
+// ByParts is what it takes to hand large objects over.
+type ByParts struct {
+	QueueURL string // of the transfers queue
 	// Threshold is the size in bytes from which an object is copied by parts.
 	Threshold int64
 }
 
 // Transfer is the environment of functions/transfer.
 type Transfer struct {
-	Function
-	ProvenanceTable string
-	RunsTable       string
-	TransfersTable  string
+	Replication
 	// TransfersQueueURL is read from, and written to for the rest of what one
 	// invocation does; EventsQueueURL for what has to be looked at again.
 	TransfersQueueURL string
@@ -75,23 +67,16 @@ type Transfer struct {
 	Workers int
 	// MaxReceives is the transfers queue's maxReceiveCount, at least 2.
 	MaxReceives int
-	// VisibilityTimeout of the events queue, as Reconcile has it.
-	VisibilityTimeout time.Duration
 }
 
 // Reconcile is the environment of functions/reconcile.
 type Reconcile struct {
-	Function
-	ProvenanceTable string
-	RunsTable       string
-	ShardsQueueURL  string
+	Replication
+	ShardsQueueURL string
 	// SweepConcurrency is how many workers run at a time at most, over all
 	// runs: what a shard gives away beyond that would only wait. At least 2.
 	SweepConcurrency int
-	// VisibilityTimeout of the events queue, whole seconds: for so long the
-	// event function may be at work on a destination that it holds.
-	VisibilityTimeout time.Duration
-	Transfers         Transfers
+	ByParts          ByParts
 }
 
 // Schedule is the environment of functions/schedule.
@@ -109,13 +94,8 @@ type Schedule struct {
 
 // Admin is the environment of functions/admin.
 type Admin struct {
-	Function
-	ProvenanceTable string
-	RunsTable       string
-	TransfersTable  string
-	ShardsQueueURL  string // for the runs that somebody starts
-	// VisibilityTimeout of the events queue, as a worker has it.
-	VisibilityTimeout time.Duration
+	Replication
+	ShardsQueueURL string // for the runs that somebody starts
 }
 
 // Provision is the environment of functions/provision.
@@ -139,17 +119,26 @@ type Function struct {
 	Name             string // the function's own; empty outside Lambda
 }
 
+// Replication is what every function has that replicates, or tells what would be
+// replicated.
+type Replication struct {
+	Function
+	ProvenanceTable string
+	RunsTable       string
+	TransfersTable  string
+	// VisibilityTimeout of the events queue, whole seconds: for so long the
+	// event function may be at work on a destination that it holds.
+	VisibilityTimeout time.Duration
+}
+
 // ReadReplicate reads the environment through getenv, os.Getenv in a function.
 func ReadReplicate(getenv func(string) string) (Replicate, error) {
 	e := environment{getenv: getenv}
 	c := Replicate{
-		Function:          e.function(),
-		ProvenanceTable:   e.required(ProvenanceTable, "the name of the DynamoDB table of provenance"),
-		RunsTable:         e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
-		EventsQueueURL:    e.queueURL(EventsQueueURL),
-		MaxReceives:       e.integer(MaxReceives, 2, 1000, "the queue's maxReceiveCount"),
-		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the queue's visibility timeout in seconds")) * time.Second,
-		Transfers:         e.transfers(),
+		Replication:    e.replication(),
+		EventsQueueURL: e.queueURL(EventsQueueURL),
+		MaxReceives:    e.integer(MaxReceives, 2, 1000, "the queue's maxReceiveCount"),
+		ByParts:        e.byParts(),
 	}
 	return c, e.err()
 }
@@ -158,13 +147,10 @@ func ReadReplicate(getenv func(string) string) (Replicate, error) {
 func ReadReconcile(getenv func(string) string) (Reconcile, error) {
 	e := environment{getenv: getenv}
 	c := Reconcile{
-		Function:          e.function(),
-		ProvenanceTable:   e.required(ProvenanceTable, "the name of the DynamoDB table of provenance"),
-		RunsTable:         e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
-		ShardsQueueURL:    e.queueURL(ShardsQueueURL),
-		SweepConcurrency:  e.integer(SweepConcurrency, 2, 1000, "the maximum concurrency of the shards queue's event source"),
-		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the events queue's visibility timeout in seconds")) * time.Second,
-		Transfers:         e.transfers(),
+		Replication:      e.replication(),
+		ShardsQueueURL:   e.queueURL(ShardsQueueURL),
+		SweepConcurrency: e.integer(SweepConcurrency, 2, 1000, "the maximum concurrency of the shards queue's event source"),
+		ByParts:          e.byParts(),
 	}
 	return c, e.err()
 }
@@ -173,15 +159,11 @@ func ReadReconcile(getenv func(string) string) (Reconcile, error) {
 func ReadTransfer(getenv func(string) string) (Transfer, error) {
 	e := environment{getenv: getenv}
 	c := Transfer{
-		Function:          e.function(),
-		ProvenanceTable:   e.required(ProvenanceTable, "the name of the DynamoDB table of provenance"),
-		RunsTable:         e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
-		TransfersTable:    e.required(TransfersTable, transfersTable),
+		Replication:       e.replication(),
 		TransfersQueueURL: e.queueURL(TransfersQueueURL),
 		EventsQueueURL:    e.queueURL(EventsQueueURL),
 		Workers:           e.transferWorkers(),
 		MaxReceives:       e.integer(MaxReceives, 2, 1000, "the transfers queue's maxReceiveCount"),
-		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the events queue's visibility timeout in seconds")) * time.Second,
 	}
 	return c, e.err()
 }
@@ -190,12 +172,11 @@ func ReadTransfer(getenv func(string) string) (Transfer, error) {
 func ReadSchedule(getenv func(string) string) (Schedule, error) {
 	e := environment{getenv: getenv}
 	c := Schedule{
-		Function:       e.function(),
-		RunsTable:      e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
-		ShardsQueueURL: e.queueURL(ShardsQueueURL),
-		EventsQueueURL: e.queueURL(EventsQueueURL),
-
-		TransfersTable:    e.required(TransfersTable, transfersTable),
+		Function:          e.function(),
+		RunsTable:         e.runsTable(),
+		ShardsQueueURL:    e.queueURL(ShardsQueueURL),
+		EventsQueueURL:    e.queueURL(EventsQueueURL),
+		TransfersTable:    e.transfersTable(),
 		TransfersQueueURL: e.queueURL(TransfersQueueURL),
 		Workers:           e.transferWorkers(),
 	}
@@ -206,12 +187,8 @@ func ReadSchedule(getenv func(string) string) (Schedule, error) {
 func ReadAdmin(getenv func(string) string) (Admin, error) {
 	e := environment{getenv: getenv}
 	c := Admin{
-		Function:          e.function(),
-		ProvenanceTable:   e.required(ProvenanceTable, "the name of the DynamoDB table of provenance"),
-		RunsTable:         e.required(RunsTable, "the name of the DynamoDB table of runs and failures"),
-		TransfersTable:    e.required(TransfersTable, transfersTable),
-		ShardsQueueURL:    e.queueURL(ShardsQueueURL),
-		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the events queue's visibility timeout in seconds")) * time.Second,
+		Replication:    e.replication(),
+		ShardsQueueURL: e.queueURL(ShardsQueueURL),
 	}
 	return c, e.err()
 }
@@ -221,21 +198,6 @@ func ReadProvision(getenv func(string) string) (Provision, error) {
 	e := environment{getenv: getenv}
 	c := Provision{Function: e.function()}
 	return c, e.err()
-}
-
-const transfersTable = "the name of the DynamoDB table of transfers"
-
-func (e *environment) transfers() Transfers {
-	return Transfers{
-		Table:    e.required(TransfersTable, transfersTable),
-		QueueURL: e.queueURL(TransfersQueueURL),
-		// One part at least, and no more than one copy takes.
-		Threshold: int64(e.integer(TransferThreshold, parts.MinSize, parts.MaxSize, "the size in bytes from which objects are copied by parts")),
-	}
-}
-
-func (e *environment) transferWorkers() int {
-	return e.integer(TransferWorkers, 1, 1000, "the maximum concurrency of the transfers queue's event source")
 }
 
 // ReadWebhook reads the environment through getenv.
@@ -249,6 +211,36 @@ func ReadWebhook(getenv func(string) string) (Webhook, error) {
 		}
 	}
 	return c, e.err()
+}
+
+func (e *environment) replication() Replication {
+	return Replication{
+		Function:          e.function(),
+		ProvenanceTable:   e.required(ProvenanceTable, "the name of the DynamoDB table of provenance"),
+		RunsTable:         e.runsTable(),
+		TransfersTable:    e.transfersTable(),
+		VisibilityTimeout: time.Duration(e.integer(VisibilityTimeout, 1, 43200, "the events queue's visibility timeout in seconds")) * time.Second,
+	}
+}
+
+func (e *environment) runsTable() string {
+	return e.required(RunsTable, "the name of the DynamoDB table of runs and failures")
+}
+
+func (e *environment) transfersTable() string {
+	return e.required(TransfersTable, "the name of the DynamoDB table of transfers")
+}
+
+func (e *environment) byParts() ByParts {
+	return ByParts{
+		QueueURL: e.queueURL(TransfersQueueURL),
+		// One part at least, and no more than one copy takes.
+		Threshold: int64(e.integer(TransferThreshold, parts.MinSize, parts.MaxSize, "the size in bytes from which objects are copied by parts")),
+	}
+}
+
+func (e *environment) transferWorkers() int {
+	return e.integer(TransferWorkers, 1, 1000, "the maximum concurrency of the transfers queue's event source")
 }
 
 // environment reads variables and collects what is wrong with them. Its

@@ -26,8 +26,22 @@ func environment() map[string]string {
 	}
 }
 
-var transfers = config.Transfers{
-	Table: "transfers", QueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/transfers", Threshold: 512 << 20,
+const transfersQueue = "https://sqs.eu-central-1.amazonaws.com/111122223333/transfers"
+
+// replication is what is read for a function that replicates.
+func replication(name string) config.Replication {
+	return config.Replication{
+		Function: config.Function{
+			RulesTable:       "rules",
+			MetricsNamespace: "BucketReplicator",
+			LogLevel:         slog.LevelInfo,
+			Name:             name,
+		},
+		ProvenanceTable:   "provenance",
+		RunsTable:         "runs",
+		TransfersTable:    "transfers",
+		VisibilityTimeout: 6 * time.Minute,
+	}
 }
 
 func lookup(env map[string]string) func(string) string {
@@ -40,18 +54,10 @@ func TestReplicateReadsItsEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Replicate{
-		Function: config.Function{
-			RulesTable:       "rules",
-			MetricsNamespace: "BucketReplicator",
-			LogLevel:         slog.LevelInfo,
-			Name:             "replicate",
-		},
-		ProvenanceTable:   "provenance",
-		RunsTable:         "runs",
-		EventsQueueURL:    "https://sqs.eu-central-1.amazonaws.com/111122223333/events",
-		MaxReceives:       5,
-		VisibilityTimeout: 6 * time.Minute,
-		Transfers:         transfers,
+		Replication:    replication("replicate"),
+		EventsQueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/events",
+		MaxReceives:    5,
+		ByParts:        config.ByParts{QueueURL: transfersQueue, Threshold: 512 << 20},
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -126,10 +132,9 @@ func TestWrongValuesAreNamedWithWhatToSet(t *testing.T) {
 func TestTransferReadsItsEnvironment(t *testing.T) {
 	got, err := config.ReadTransfer(lookup(environment()))
 	want := config.Transfer{
-		Function:        config.Function{RulesTable: "rules", MetricsNamespace: "BucketReplicator", Name: "replicate"},
-		ProvenanceTable: "provenance", RunsTable: "runs", TransfersTable: "transfers",
-		TransfersQueueURL: transfers.QueueURL, EventsQueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/events",
-		Workers: 50, MaxReceives: 5, VisibilityTimeout: 6 * time.Minute,
+		Replication:       replication("replicate"),
+		TransfersQueueURL: transfersQueue, EventsQueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/events",
+		Workers: 50, MaxReceives: 5,
 	}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
@@ -151,13 +156,10 @@ func TestReconcileReadsItsEnvironment(t *testing.T) {
 	env["SWEEP_CONCURRENCY"] = "50"
 	got, err := config.ReadReconcile(lookup(env))
 	want := config.Reconcile{
-		Function:          config.Function{RulesTable: "rules", MetricsNamespace: "BucketReplicator", Name: "replicate"},
-		ProvenanceTable:   "provenance",
-		RunsTable:         "runs",
-		ShardsQueueURL:    "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
-		SweepConcurrency:  50,
-		VisibilityTimeout: 6 * time.Minute,
-		Transfers:         transfers,
+		Replication:      replication("replicate"),
+		ShardsQueueURL:   "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
+		SweepConcurrency: 50,
+		ByParts:          config.ByParts{QueueURL: transfersQueue, Threshold: 512 << 20},
 	}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
@@ -188,7 +190,7 @@ func TestScheduleReadsItsEnvironment(t *testing.T) {
 		RunsTable:      "runs",
 		ShardsQueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
 		EventsQueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/events",
-		TransfersTable: "transfers", TransfersQueueURL: transfers.QueueURL, Workers: 50,
+		TransfersTable: "transfers", TransfersQueueURL: transfersQueue, Workers: 50,
 	}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
@@ -208,10 +210,8 @@ func TestAdminReadsItsEnvironment(t *testing.T) {
 	env["AWS_LAMBDA_FUNCTION_NAME"] = "admin"
 	got, err := config.ReadAdmin(lookup(env))
 	want := config.Admin{
-		Function:        config.Function{RulesTable: "rules", MetricsNamespace: "BucketReplicator", Name: "admin"},
-		ProvenanceTable: "provenance", RunsTable: "runs", TransfersTable: "transfers",
-		ShardsQueueURL:    "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
-		VisibilityTimeout: 6 * time.Minute,
+		Replication:    replication("admin"),
+		ShardsQueueURL: "https://sqs.eu-central-1.amazonaws.com/111122223333/shards",
 	}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
