@@ -167,17 +167,7 @@ func (h *Handler) find(ctx context.Context, name string) (rule.Catalog, rule.Sto
 
 // jobOf is the rule of this name, as a job.
 func jobOf(c rule.Catalog, name string) (rule.Stored, error) {
-	names := make([]string, len(c.Rules))
-	for i, s := range c.Rules {
-		if names[i] = s.Rule.Name; names[i] == name {
-			return s, nil
-		}
-	}
-	message := fmt.Sprintf("there is no job %q", name)
-	if near := rule.Nearest(name, names); near != "" {
-		message += fmt.Sprintf(": did you mean %q?", near)
-	}
-	return rule.Stored{}, &refusal{status: http.StatusNotFound, code: codeJobNotFound, message: message}
+	return named(c, name, "job", codeJobNotFound)
 }
 
 // describe answers the jobs of some rules, in their order. It costs a batched

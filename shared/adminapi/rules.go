@@ -101,17 +101,22 @@ func (h *Handler) rule(ctx context.Context, r *request) (answer, error) {
 
 // stored is the rule of this name.
 func stored(c rule.Catalog, name string) (rule.Stored, error) {
+	return named(c, name, "rule", codeRuleNotFound)
+}
+
+// named is the rule of this name, or the refusal of a request that calls it thing.
+func named(c rule.Catalog, name, thing, code string) (rule.Stored, error) {
 	names := make([]string, len(c.Rules))
 	for i, s := range c.Rules {
 		if names[i] = s.Rule.Name; names[i] == name {
 			return s, nil
 		}
 	}
-	message := fmt.Sprintf("there is no rule %q", name)
+	message := fmt.Sprintf("there is no %s %q", thing, name)
 	if near := rule.Nearest(name, names); near != "" {
 		message += fmt.Sprintf(": did you mean %q?", near)
 	}
-	return rule.Stored{}, &refusal{status: http.StatusNotFound, code: codeRuleNotFound, message: message}
+	return rule.Stored{}, &refusal{status: http.StatusNotFound, code: code, message: message}
 }
 
 // precondition is what a request wants of the rule that it changes.
