@@ -330,6 +330,35 @@ func TestTheConfigurationsShownAreValid(t *testing.T) {
 	}
 }
 
+// The example shows every setting, if only in a comment, and names files that
+// are there.
+func TestTheExampleShowsEverySetting(t *testing.T) {
+	text := file(t, "infra/replication.yaml")
+	var shown func(typ reflect.Type)
+	shown = func(typ reflect.Type) {
+		for i := range typ.NumField() {
+			name, _, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")
+			if name == "" {
+				continue
+			}
+			if !regexp.MustCompile(`(?m)^[ #-]*` + name + `:`).MatchString(text) {
+				t.Errorf("%s: %s is not shown", typ, name)
+			}
+			if of := typ.Field(i).Type; of.Kind() == reflect.Struct {
+				shown(of)
+			}
+		}
+	}
+	for _, of := range []any{rule.Config{}, rule.Rule{}, rule.Bucket{}, rule.Backend{}} {
+		shown(reflect.TypeOf(of))
+	}
+	for _, name := range regexp.MustCompile(`\bshared/[a-z./]+[a-z]`).FindAllString(text, -1) {
+		if _, err := os.Stat(path(t, name)); err != nil {
+			t.Errorf("%s is not there", name)
+		}
+	}
+}
+
 // Every make that is spoken of is a target which make can begin, and shell that
 // is shown is shell.
 func TestTheCommandsShownExist(t *testing.T) {
