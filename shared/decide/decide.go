@@ -2,8 +2,8 @@
 // says, what is at the source, what is at the destination, and what we know of
 // our own last write there, what is to be done. It is one pure function, called
 // by the event path and by the reconcile walk alike, so both give the same
-// answer for the same object. The table it implements is on the design page
-// "What must be true".
+// answer for the same object. The table it implements is in
+// infra/decisions/4-three-way-decision.md.
 package decide
 
 import (

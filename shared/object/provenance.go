@@ -8,7 +8,7 @@ import (
 // Provenance is what we know of the last write of ours at an address: "B" of
 // the three-way decision. It is a fact recorded after the write, from the
 // write's own response, and never a forecast. One item per replica, at the
-// replica's address. See the design page "What must be true".
+// replica's address. See infra/decisions/3-provenance-as-facts.md.
 type Provenance struct {
 	// Revision changes with the item, counting up, and never comes back: an
 	// item that was forgotten and made anew begins elsewhere. Zero: there is

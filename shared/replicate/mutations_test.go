@@ -10,7 +10,7 @@ import (
 	"bucket-replicator/shared/replicate"
 )
 
-// mutations each take one rule of the design page's section on provenance away,
+// mutations each take one rule of how provenance is kept away,
 // at the ports of a worker. The model must then find a history that breaks; a
 // rule without which nothing breaks is not needed, and has no place in the code.
 var mutations = []struct {
