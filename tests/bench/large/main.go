@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -158,35 +157,33 @@ func bench(ctx context.Context, args []string, out, log io.Writer) error {
 	return nil
 }
 
-// work works on tickets, so many at a time, until all are worked on.
+// work works on tickets, so many at a time, until there are none and nobody is at
+// one that could lead to more.
 func work(ctx context.Context, w *transfer.Worker, queue tickets, workers int) {
-	var running sync.WaitGroup
-	slots := make(chan struct{}, workers)
-	for n := 0; ; n++ {
-		var body string
+	ended := make(chan struct{})
+	next := queue
+	for n, running := 0, 0; running > 0 || len(queue) > 0; {
 		select {
-		case body = <-queue:
-		default:
-			running.Wait()
-			if len(queue) == 0 {
-				return
-			}
-			continue
+		case body := <-next:
+			n++
+			running++
+			owner := fmt.Sprint("worker-", n)
+			go func() {
+				t, err := transfer.Decode(body)
+				if err == nil {
+					err = w.Work(ctx, t, owner)
+				}
+				if err != nil {
+					w.Log.WarnContext(ctx, "ticket", "error", err)
+					queue <- body
+				}
+				ended <- struct{}{}
+			}()
+		case <-ended:
+			running--
 		}
-		slots <- struct{}{}
-		running.Go(func() {
-			defer func() { <-slots }()
-			t, err := transfer.Decode(body)
-			if err == nil {
-				err = w.Work(ctx, t, fmt.Sprint("worker-", n))
-			}
-			if err != nil {
-				w.Log.WarnContext(ctx, "ticket", "error", err)
-				queue <- body
-			}
-		})
-		if n == 0 {
-			time.Sleep(time.Millisecond) // the first invites the others
+		if next = queue; running == workers {
+			next = nil // nobody is free
 		}
 	}
 }
