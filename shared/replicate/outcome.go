@@ -1,9 +1,11 @@
 package replicate
 
 import (
+	"errors"
 	"time"
 
 	"bucket-replicator/shared/decide"
+	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 )
 
@@ -38,4 +40,43 @@ type Outcome struct {
 	// Wait is how long at least a limit holds the object back, where Deferred for
 	// that.
 	Wait time.Duration
+}
+
+// done is the outcome of a plan that was carried out.
+func (t *task) done(plan decide.Plan) Outcome {
+	switch {
+	case t.wrote != "":
+		return t.outcome(t.wrote, t.why)
+	case plan.Action == decide.Park:
+		return t.outcome(Parked, plan.Reason)
+	default:
+		return t.skipped(plan.Reason)
+	}
+}
+
+func (t *task) skipped(why decide.Reason) Outcome { return t.outcome(Skipped, why) }
+
+// stopped is the outcome of an error.
+func (t *task) stopped(err error) Outcome {
+	o := t.outcome(Retried, "")
+	if held := (*limit.Held)(nil); errors.As(err, &held) {
+		o.Result, o.Reason, o.Wait = Deferred, decide.Limited, held.For
+		return o
+	}
+	if object.ClassOf(err) == object.Permanent {
+		o.Result = Failed
+	}
+	o.Err = err
+	return o
+}
+
+func (t *task) outcome(result Result, why decide.Reason) Outcome {
+	o := Outcome{Rule: t.match.Rule.Name, Source: t.change.Ref, Dest: t.match.Dest, Result: result, Reason: why}
+	if result == Copied {
+		o.Bytes, o.Lost = t.bytes, t.lost
+		if !t.change.Time.IsZero() {
+			o.Latency = t.now().Sub(t.change.Time)
+		}
+	}
+	return o
 }
