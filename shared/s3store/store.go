@@ -130,6 +130,22 @@ func (s *Store) at(b object.Bucket) (endpoint, error) {
 	return e, nil
 }
 
+// sides are the two endpoints of a copy.
+func (s *Store) sides(c object.Copy) (from, to endpoint, err error) {
+	if from, err = s.at(c.From.Bucket); err != nil {
+		return from, to, err
+	}
+	if to, err = s.at(c.To.Bucket); err == nil && from.pays && !to.pays && to.copies(from) {
+		to = s.agreed(to) // the source's bucket takes its due from a copy elsewhere too
+	}
+	return from, to, err
+}
+
+// copies reports whether the destination's server can read the source itself.
+func (e endpoint) copies(from endpoint) bool {
+	return from.backend.Shares(e.backend)
+}
+
 // agreed is the endpoint with every request agreeing to be charged for. Without
 // that a bucket whose requesters pay answers 403.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/ObjectsinRequesterPaysBuckets.html
