@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -11,11 +10,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"bucket-replicator/shared/decide"
 	"bucket-replicator/shared/run"
@@ -51,26 +48,6 @@ type (
 		Adopt     bool             `json:"adopt"`
 		ByReason  map[string]int64 `json:"skipped_by_reason"`
 		Error     string           `json:"error"`
-	}
-	verifyAnswer struct {
-		ID      int64            `json:"verification_id"`
-		Status  run.State        `json:"status"`
-		Verdict string           `json:"verdict"`
-		Scanned int64            `json:"objects_scanned"`
-		Bytes   int64            `json:"bytes_compared"`
-		Counts  map[string]int64 `json:"counts"`
-		Samples []struct {
-			Key    string `json:"dest_key"`
-			Class  string `json:"class"`
-			Reason string `json:"reason"`
-			Why    string `json:"why"`
-		} `json:"samples"`
-		Repair *struct {
-			Path   string `json:"path"`
-			Detail string `json:"detail"`
-		} `json:"repair"`
-		Detail string `json:"detail"`
-		Error  string `json:"error"`
 	}
 	failureAnswer struct {
 		OccurredAt  time.Time `json:"occurred_at"`
@@ -301,64 +278,6 @@ func (o operator) approve(ctx context.Context, rule string) error {
 	return o.change(ctx, rule, what, "approved")
 }
 
-// verify compares both sides of a rule, and waits for the end. It is an error if
-// something differs, or not all was seen.
-func (o operator) verify(ctx context.Context, rule string) error {
-	o.show("verify")
-	_, answer, err := o.call(ctx, http.MethodPost, jobPath(rule, "/verify?mode="+cmp.Or(o.mode, string(run.Metadata))))
-	if err != nil {
-		return err
-	}
-	var v verifyAnswer
-	for {
-		v = verifyAnswer{}
-		if err := json.Unmarshal(answer, &v); err != nil {
-			return err
-		}
-		if !v.Status.Active() {
-			break
-		}
-		o.show("verification %d is %s: %d keys seen, %s of each side read", v.ID, v.Status, v.Scanned, size(v.Bytes))
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("verification %d goes on; make console tells how it is", v.ID)
-		case <-time.After(o.poll):
-		}
-		if answer, err = o.get(ctx, jobPath(rule, "/verify"), &struct{}{}); err != nil {
-			return err
-		}
-	}
-	o.show("")
-	if !o.told(answer) {
-		if err := o.tellVerification(v); err != nil {
-			return err
-		}
-	}
-	switch v.Verdict {
-	case "clean", "unproven":
-		return nil
-	case "differs":
-		offer := ""
-		if v.Repair != nil {
-			offer = fmt.Sprintf(": %s (%s)", v.Repair.Detail, v.Repair.Path)
-		}
-		return fmt.Errorf("the two sides of %s differ%s", rule, offer)
-	default:
-		return errors.New(cmp.Or(v.Error, "it did not come to its end"))
-	}
-}
-
-func (o operator) tellVerification(v verifyAnswer) error {
-	fmt.Fprintln(o.out, v.Detail)
-	var rows [][]string
-	for _, s := range v.Samples {
-		if s.Class != string(run.Matched) {
-			rows = append(rows, []string{fmt.Sprintf("%q", s.Key), strings.ReplaceAll(s.Class, "_", " "), s.Why})
-		}
-	}
-	return o.table(rows)
-}
-
 // change asks for something that has an effect, and tells the run that it is
 // about, if any.
 func (o operator) change(ctx context.Context, rule, what, done string) error {
@@ -381,89 +300,3 @@ func (o operator) change(ctx context.Context, rule, what, done string) error {
 // jobPath is what follows /jobs for one rule. The API takes the rule's name for
 // the job's id, which has a colon that not everybody signs alike.
 func jobPath(rule, what string) string { return "/jobs/" + url.PathEscape(rule) + what }
-
-// told tells the answer as it came, if that is wanted.
-func (o operator) told(answer []byte) bool {
-	if o.json {
-		fmt.Fprintf(o.out, "%s\n", bytes.TrimSpace(answer))
-	}
-	return o.json
-}
-
-// table writes rows under each other. A row of one cell is a line of its own.
-func (o operator) table(rows [][]string) error {
-	var widths []int
-	for _, row := range rows {
-		for i, cell := range row {
-			if len(row) > 1 {
-				widths = append(widths, make([]int, max(0, i+1-len(widths)))...)
-				widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-			}
-		}
-	}
-	for _, row := range rows {
-		var line strings.Builder
-		for i, cell := range row {
-			line.WriteString(cell)
-			if len(row) > 1 {
-				line.WriteString(strings.Repeat(" ", widths[i]+2-utf8.RuneCountInString(cell)))
-			}
-		}
-		if _, err := fmt.Fprintln(o.out, strings.TrimRight(line.String(), " ")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// show writes a line over the one before, where there is a terminal.
-func (o operator) show(format string, args ...any) {
-	f, ok := o.notes.(*os.File)
-	if !ok {
-		return
-	}
-	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		fmt.Fprintf(f, "\r"+format+"\x1b[K", args...)
-	}
-}
-
-// when is a time as seen from now: "5 min ago", "in 23 h".
-func (o operator) when(t time.Time, none string) string {
-	switch now := o.now(); {
-	case t.IsZero():
-		return none
-	case t.After(now):
-		return "in " + span(t.Sub(now))
-	default:
-		return span(now.Sub(t)) + " ago"
-	}
-}
-
-func span(d time.Duration) string {
-	switch {
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.0f s", d.Seconds())
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%.0f min", d.Minutes())
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%.0f h", d.Hours())
-	default:
-		return fmt.Sprintf("%.0f days", d.Hours()/24)
-	}
-}
-
-func size(bytes int64) string {
-	const units = "kMGTPE"
-	if bytes < 1000 {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	n, i := float64(bytes)/1000, 0
-	for ; n >= 1000; i++ {
-		n /= 1000
-	}
-	return fmt.Sprintf("%.1f %cB", n, units[i])
-}
-
-func words(s run.State) string { return strings.ReplaceAll(string(s), "_", " ") }

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"bucket-replicator/shared/run"
+)
+
+// told tells the answer as it came, if that is wanted.
+func (o operator) told(answer []byte) bool {
+	if o.json {
+		fmt.Fprintf(o.out, "%s\n", bytes.TrimSpace(answer))
+	}
+	return o.json
+}
+
+// table writes rows under each other. A row of one cell is a line of its own.
+func (o operator) table(rows [][]string) error {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if len(row) > 1 {
+				widths = append(widths, make([]int, max(0, i+1-len(widths)))...)
+				widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			}
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(cell)
+			if len(row) > 1 {
+				line.WriteString(strings.Repeat(" ", widths[i]+2-utf8.RuneCountInString(cell)))
+			}
+		}
+		if _, err := fmt.Fprintln(o.out, strings.TrimRight(line.String(), " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// show writes a line over the one before, where there is a terminal.
+func (o operator) show(format string, args ...any) {
+	f, ok := o.notes.(*os.File)
+	if !ok {
+		return
+	}
+	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		fmt.Fprintf(f, "\r"+format+"\x1b[K", args...)
+	}
+}
+
+// when is a time as seen from now: "5 min ago", "in 23 h".
+func (o operator) when(t time.Time, none string) string {
+	switch now := o.now(); {
+	case t.IsZero():
+		return none
+	case t.After(now):
+		return "in " + span(t.Sub(now))
+	default:
+		return span(now.Sub(t)) + " ago"
+	}
+}
+
+func span(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%.0f h", d.Hours())
+	default:
+		return fmt.Sprintf("%.0f days", d.Hours()/24)
+	}
+}
+
+func size(bytes int64) string {
+	const units = "kMGTPE"
+	if bytes < 1000 {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	n, i := float64(bytes)/1000, 0
+	for ; n >= 1000; i++ {
+		n /= 1000
+	}
+	return fmt.Sprintf("%.1f %cB", n, units[i])
+}
+
+func words(s run.State) string { return strings.ReplaceAll(string(s), "_", " ") }
