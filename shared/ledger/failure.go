@@ -126,15 +126,9 @@ func (l *Ledger) Due(ctx context.Context, ruleName string, now time.Time, limit 
 }
 
 func (l *Ledger) failures(ctx context.Context, ruleName string, in *dynamodb.QueryInput, key expression, limit int) ([]object.Failure, error) {
-	items, err := l.query(ctx, in, key, limit)
+	found, err := listed(ctx, l, in, key, limit, decodeFailure)
 	if err != nil {
 		return nil, l.runsError("list", ruleName, schema.FailurePrefix, err)
-	}
-	found := make([]object.Failure, len(items))
-	for n, i := range items {
-		if found[n], err = decodeFailure(i); err != nil {
-			return nil, l.runsError("list", ruleName, schema.FailurePrefix, err)
-		}
 	}
 	return found, nil
 }

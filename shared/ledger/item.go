@@ -71,13 +71,19 @@ func (i item) setFlag(name string, set bool) {
 }
 
 func (i item) setKeys(name string, keys []string) {
-	if len(keys) > 0 {
-		list := make([]types.AttributeValue, len(keys))
-		for n, key := range keys {
-			list[n] = text(escape(key))
-		}
-		i[name] = &types.AttributeValueMemberL{Value: list}
+	setList(i, name, keys, func(key string) types.AttributeValue { return text(escape(key)) })
+}
+
+// setList makes a list, of what each element is by itself.
+func setList[T any](i item, name string, of []T, attribute func(T) types.AttributeValue) {
+	if len(of) == 0 {
+		return
 	}
+	list := make([]types.AttributeValue, len(of))
+	for n, e := range of {
+		list[n] = attribute(e)
+	}
+	i[name] = &types.AttributeValueMemberL{Value: list}
 }
 
 func (i item) setCounts(name string, counts map[string]int64) {
@@ -98,13 +104,7 @@ func (i item) setOrigin(names originNames, at object.Ref, o object.Origin) {
 		}
 	}
 	i.setTime(names.lastModified, o.LastModified)
-	if len(o.Chain) > 0 {
-		list := make([]types.AttributeValue, len(o.Chain))
-		for n, b := range o.Chain {
-			list[n] = text(b.String())
-		}
-		i[names.chain] = &types.AttributeValueMemberL{Value: list}
-	}
+	setList(i, names.chain, o.Chain, func(b object.Bucket) types.AttributeValue { return text(b.String()) })
 }
 
 func (i item) setSource(s object.Source) {
@@ -196,20 +196,23 @@ func (r *reader) key(name string) string {
 	return key
 }
 
-func (r *reader) keys(name string) []string {
-	var keys []string
+func (r *reader) keys(name string) []string { return list(r, name, (*reader).key) }
+
+// list reads a list, each element as it is read by itself.
+func list[T any](r *reader, name string, read func(*reader, string) T) []T {
+	var all []T
 	switch v := r.item[name].(type) {
 	case nil:
 	case *types.AttributeValueMemberL:
 		for _, e := range v.Value {
 			one := reader{item: item{name: e}}
-			keys = append(keys, one.key(name))
+			all = append(all, read(&one, name))
 			r.problems = append(r.problems, one.problems...)
 		}
 	default:
 		r.problem(name, errType)
 	}
-	return keys
+	return all
 }
 
 func (r *reader) counts(name string) map[string]int64 {
@@ -239,20 +242,7 @@ func (r *reader) origin(names originNames, at object.Ref) object.Origin {
 			o.Ref.Key = r.key(names.key)
 		}
 	}
-	switch v := r.item[names.chain].(type) {
-	case nil:
-	case *types.AttributeValueMemberL:
-		for _, e := range v.Value {
-			s, ok := e.(*types.AttributeValueMemberS)
-			if !ok {
-				r.problem(names.chain, errType)
-				continue
-			}
-			o.Chain = append(o.Chain, bucketOf(s.Value))
-		}
-	default:
-		r.problem(names.chain, errType)
-	}
+	o.Chain = list(r, names.chain, func(one *reader, name string) object.Bucket { return bucketOf(one.text(name)) })
 	return o
 }
 

@@ -199,6 +199,21 @@ func (l *Ledger) query(ctx context.Context, in *dynamodb.QueryInput, key express
 	return found, nil
 }
 
+// listed is what a query finds, decoded.
+func listed[T any](ctx context.Context, l *Ledger, in *dynamodb.QueryInput, key expression, limit int, decode func(item) (T, error)) ([]T, error) {
+	items, err := l.query(ctx, in, key, limit)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]T, len(items))
+	for n, i := range items {
+		if found[n], err = decode(i); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
 // number reads an integer attribute; 0 where there is none.
 func number(v types.AttributeValue) (int64, error) {
 	switch v := v.(type) {

@@ -206,19 +206,13 @@ func (l *Ledger) Runs(ctx context.Context, ruleName string, before int64, limit 
 	var key expression
 	key.is(schema.RunsRule, text(ruleName))
 	key.where("%s BETWEEN %s AND %s", key.name(schema.RunsItem), key.value(text(runItem(0))), key.value(text(runItem(before-1))))
-	items, err := l.query(ctx, &dynamodb.QueryInput{
+	runs, err := listed(ctx, l, &dynamodb.QueryInput{
 		TableName:        aws.String(l.tables.Runs),
 		ConsistentRead:   aws.Bool(true),
 		ScanIndexForward: aws.Bool(false),
-	}, key, limit)
+	}, key, limit, decodeRun)
 	if err != nil {
 		return nil, l.runsError("list", ruleName, schema.RunPrefix, err)
-	}
-	runs := make([]run.Run, len(items))
-	for n, i := range items {
-		if runs[n], err = decodeRun(i); err != nil {
-			return nil, l.runsError("list", ruleName, schema.RunPrefix, err)
-		}
 	}
 	return runs, nil
 }

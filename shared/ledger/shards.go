@@ -29,19 +29,14 @@ func shardItem(s run.Shard) string { return shardsOf(s.Run) + s.ID }
 
 // Shards lists a run's shards, read consistently, in the order of their ranges.
 func (l *Ledger) Shards(ctx context.Context, ruleName string, id int64) ([]run.Shard, error) {
-	const op = "list"
 	var key expression
 	key.is(schema.RunsRule, text(ruleName))
 	key.where("begins_with(%s, %s)", key.name(schema.RunsItem), key.value(text(shardsOf(id))))
-	items, err := l.query(ctx, &dynamodb.QueryInput{TableName: aws.String(l.tables.Runs), ConsistentRead: aws.Bool(true)}, key, 0)
+	shards, err := listed(ctx, l, &dynamodb.QueryInput{
+		TableName: aws.String(l.tables.Runs), ConsistentRead: aws.Bool(true),
+	}, key, 0, decodeShard)
 	if err != nil {
-		return nil, l.runsError(op, ruleName, shardsOf(id), err)
-	}
-	shards := make([]run.Shard, len(items))
-	for n, i := range items {
-		if shards[n], err = decodeShard(i); err != nil {
-			return nil, l.runsError(op, ruleName, shardsOf(id), err)
-		}
+		return nil, l.runsError("list", ruleName, shardsOf(id), err)
 	}
 	// A shard that gave all of its range away begins where its first child
 	// does, whose id is the longer one.

@@ -114,40 +114,28 @@ func (l *Ledger) RemoveTransfer(ctx context.Context, tr object.Transfer) error {
 
 // SilentTransfers asks the index, which is eventually consistent.
 func (l *Ledger) SilentTransfers(ctx context.Context, before time.Time, limit int) ([]object.Transfer, error) {
-	const op = "list silent transfers in"
 	var key expression
 	key.is(schema.Active, text(schema.ActiveYes))
 	key.where("%s < %s", key.name(schema.AliveUntil), key.value(millis(before)))
-	items, err := l.query(ctx, &dynamodb.QueryInput{
+	found, err := listed(ctx, l, &dynamodb.QueryInput{
 		TableName: aws.String(l.tables.Transfers), IndexName: aws.String(schema.Silent.Name),
-	}, key, limit)
+	}, key, limit, decodeTransfer)
 	if err != nil {
-		return nil, classify(op, tableRef(l.tables.Transfers), err)
-	}
-	found := make([]object.Transfer, len(items))
-	for n, i := range items {
-		if found[n], err = decodeTransfer(i); err != nil {
-			return nil, classify(op, tableRef(l.tables.Transfers), err)
-		}
+		return nil, classify("list silent transfers in", tableRef(l.tables.Transfers), err)
 	}
 	return found, nil
 }
 
 // Parts lists the parts that somebody claimed: a query of about 1 MB for 10,000.
 func (l *Ledger) Parts(ctx context.Context, tr object.Transfer) ([]transfer.Part, error) {
-	const op = "list parts of"
 	var key expression
 	key.is(schema.Address, text(addressOf(tr.To)))
 	key.where("begins_with(%s, %s)", key.name(schema.TransferItem), key.value(text(partsOf(tr))))
-	items, err := l.query(ctx, &dynamodb.QueryInput{TableName: aws.String(l.tables.Transfers), ConsistentRead: aws.Bool(true)}, key, 0)
+	found, err := listed(ctx, l, &dynamodb.QueryInput{
+		TableName: aws.String(l.tables.Transfers), ConsistentRead: aws.Bool(true),
+	}, key, 0, decodePart)
 	if err != nil {
-		return nil, classify(op, tr.To, err)
-	}
-	found := make([]transfer.Part, len(items))
-	for n, i := range items {
-		if found[n], err = decodePart(i); err != nil {
-			return nil, classify(op, tr.To, err)
-		}
+		return nil, classify("list parts of", tr.To, err)
 	}
 	return found, nil
 }
@@ -233,13 +221,7 @@ func encodeTransfer(t object.Transfer) item {
 	i.setNumber(schema.TransferTry, int64(t.Tries))
 	i.setText(schema.LastError, t.LastError)
 	i.setText(schema.Opener, t.Opener)
-	if len(t.Openings) > 0 {
-		list := make([]types.AttributeValue, len(t.Openings))
-		for n, at := range t.Openings {
-			list[n] = millis(at)
-		}
-		i[schema.Openings] = &types.AttributeValueMemberL{Value: list}
-	}
+	setList(i, schema.Openings, t.Openings, millis)
 	i.setKeys(schema.Leftovers, t.Leftovers)
 	i.setText(schema.UploadID, t.Upload.ID)
 	i.setText(schema.UploadChecksum, t.Upload.Checksum)
@@ -269,7 +251,7 @@ func decodeTransfer(i item) (object.Transfer, error) {
 		Tries:      int(r.number(schema.TransferTry)),
 		LastError:  r.text(schema.LastError),
 		Opener:     r.text(schema.Opener),
-		Openings:   r.times(schema.Openings),
+		Openings:   list(&r, schema.Openings, (*reader).time),
 		Leftovers:  r.keys(schema.Leftovers),
 		Upload: object.Upload{
 			ID:              r.text(schema.UploadID),
@@ -284,22 +266,6 @@ func decodeTransfer(i item) (object.Transfer, error) {
 		t.Upload.To = t.To
 	}
 	return t, r.err()
-}
-
-func (r *reader) times(name string) []time.Time {
-	var times []time.Time
-	switch v := r.item[name].(type) {
-	case nil:
-	case *types.AttributeValueMemberL:
-		for _, e := range v.Value {
-			one := reader{item: item{name: e}}
-			times = append(times, one.time(name))
-			r.problems = append(r.problems, one.problems...)
-		}
-	default:
-		r.problem(name, errType)
-	}
-	return times
 }
 
 func decodePart(i item) (transfer.Part, error) {

@@ -76,14 +76,7 @@ func (r *reader) partial() []run.Partial {
 
 // setItems makes a list of maps.
 func (i item) setItems(name string, items []item) {
-	if len(items) == 0 {
-		return
-	}
-	list := make([]types.AttributeValue, len(items))
-	for n, one := range items {
-		list[n] = &types.AttributeValueMemberM{Value: one}
-	}
-	i[name] = &types.AttributeValueMemberL{Value: list}
+	setList(i, name, items, func(one item) types.AttributeValue { return &types.AttributeValueMemberM{Value: one} })
 }
 
 // items reads a list of maps.
