@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"bucket-replicator/shared/run"
@@ -112,28 +113,20 @@ func TestWhereverAWorkerDiesTotalsAreExact(t *testing.T) {
 // dyingAt has every call fail from the nth on that a worker makes, and the nth
 // itself take effect where late. It answers whether it came to that.
 func (w *world) dyingAt(nth int, late bool) (died func() bool) {
-	calls := 0
+	fate, died := storetest.DyingAt(nth, late, errInjected)
+	begun := false
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fate = func(c storetest.Call) (storetest.Fault, error) {
 		w.mu.Lock()
-		defer w.mu.Unlock()
-		if c.Op == "runs.begin" || c.Op == "runs.jobs" && calls == 0 || c.Op == "catalog.read" && calls == 0 || c.Op == "tickets.send" && calls == 0 || c.Op == "runs.run" && calls == 0 {
+		starts := c.Op == "runs.begin" ||
+			!begun && slices.Contains([]string{"runs.jobs", "runs.run", "catalog.read", "tickets.send"}, c.Op)
+		begun = begun || !starts
+		w.mu.Unlock()
+		if starts {
 			return storetest.None, nil // of those who start the run
 		}
-		calls++
-		switch {
-		case calls < nth:
-			return storetest.None, nil
-		case calls == nth && late:
-			return storetest.ApplyThenFail, errInjected
-		default:
-			return storetest.FailBefore, errInjected
-		}
+		return fate(c)
 	}
-	return func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return calls >= nth
-	}
+	return died
 }

@@ -5,6 +5,11 @@
 package storetest
 
 import (
+	"context"
+	"maps"
+	"sync"
+	"sync/atomic"
+
 	"bucket-replicator/shared/object"
 )
 
@@ -69,4 +74,54 @@ func (h Hook) run(c Call, apply func() error) error {
 	default:
 		return apply()
 	}
+}
+
+// DyingAt is the fate of a process that dies at its nth call: this one takes effect
+// where late, and none after it does. All answer err. died reports whether it came
+// to that.
+func DyingAt(nth int, late bool, err error) (hook Hook, died func() bool) {
+	var calls atomic.Int64
+	hook = func(Call) (Fault, error) {
+		switch n := int(calls.Add(1)); {
+		case n < nth:
+			return None, nil
+		case n == nth && late:
+			return ApplyThenFail, err
+		default:
+			return FailBefore, err
+		}
+	}
+	return hook, func() bool { return int(calls.Load()) >= nth }
+}
+
+// calls counts what a fake is asked for. Its lock guards all that the fake holds.
+type calls struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+// call counts the operation and runs apply under the lock, as the hook allows.
+func (c *calls) call(ctx context.Context, hook Hook, at Call, apply func() error) error {
+	if err := ctx.Err(); err != nil {
+		return &object.Error{Class: object.Retryable, Op: at.Op, Ref: at.Ref, Code: "RequestCanceled", Err: err}
+	}
+	c.mu.Lock()
+	if c.counts == nil {
+		c.counts = map[string]int{}
+	}
+	c.counts[at.Op]++
+	c.mu.Unlock()
+	return hook.run(at, func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return apply()
+	})
+}
+
+// Counts says how often each operation was called, by the names of Call.Op,
+// whatever became of it.
+func (c *calls) Counts() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.counts)
 }

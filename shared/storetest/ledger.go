@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"bucket-replicator/shared/object"
@@ -25,7 +24,8 @@ type Ledger struct {
 	// what was there before the item's last change. Nil: never.
 	Stale func(at object.Ref) bool
 
-	mu       sync.Mutex
+	calls
+
 	items    map[object.Ref]object.Provenance
 	previous map[object.Ref]object.Provenance // Revision 0: there was none
 	failures map[failureKey]object.Failure
@@ -35,27 +35,11 @@ type Ledger struct {
 
 	capabilities map[object.Endpoint]object.Capabilities
 
-	made   int64 // items so far, the forgotten ones too
-	counts map[string]int
+	made int64 // items so far, the forgotten ones too
 }
 
-// call counts the operation and runs apply under the lock, as the hook
-// allows.
 func (l *Ledger) call(ctx context.Context, op string, ref object.Ref, apply func() error) error {
-	if err := ctx.Err(); err != nil {
-		return &object.Error{Class: object.Retryable, Op: op, Ref: ref, Code: "RequestCanceled", Err: err}
-	}
-	l.mu.Lock()
-	if l.counts == nil {
-		l.counts = map[string]int{}
-	}
-	l.counts[op]++
-	l.mu.Unlock()
-	return l.Hook.run(Call{Op: op, Ref: ref}, func() error {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return apply()
-	})
+	return l.calls.call(ctx, l.Hook, Call{Op: op, Ref: ref}, apply)
 }
 
 // Read answers the items at these addresses and the catalog's revision; it
@@ -175,14 +159,6 @@ func (l *Ledger) Items() map[object.Ref]object.Provenance {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.items)
-}
-
-// Counts says how often each operation was called, by the names of Call.Op,
-// whatever became of it.
-func (l *Ledger) Counts() map[string]int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return maps.Clone(l.counts)
 }
 
 // Fingerprint is equal for two ledgers that no later call can tell apart. It

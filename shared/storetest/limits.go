@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"maps"
-	"sync"
 	"time"
 
 	"bucket-replicator/shared/limit"
@@ -16,10 +15,10 @@ type Limits struct {
 	// Hook decides the fate of "limits.draw" and "limits.swap"; nil lets both run.
 	Hook Hook
 
-	mu     sync.Mutex
+	calls
+
 	until  map[string]time.Time
 	claims map[string]limit.Claims
-	counts map[string]int
 }
 
 // Draw reserves the next span of a rule's time.
@@ -55,26 +54,8 @@ func (l *Limits) Swap(ctx context.Context, rule string, seen, next limit.Claims)
 	return now, swapped && err == nil, err
 }
 
-// Counts says how often each operation was called, by the names of Call.Op.
-func (l *Limits) Counts() map[string]int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return maps.Clone(l.counts)
-}
-
 func (l *Limits) call(ctx context.Context, op, rule string, apply func()) error {
-	if err := ctx.Err(); err != nil {
-		return &object.Error{Op: op, Ref: object.Ref{Key: rule}, Code: "RequestCanceled", Err: err}
-	}
-	l.mu.Lock()
-	if l.counts == nil {
-		l.counts = map[string]int{}
-	}
-	l.counts[op]++
-	l.mu.Unlock()
-	return l.Hook.run(Call{Op: op, Ref: object.Ref{Key: rule}}, func() error {
-		l.mu.Lock()
-		defer l.mu.Unlock()
+	return l.calls.call(ctx, l.Hook, Call{Op: op, Ref: object.Ref{Key: rule}}, func() error {
 		apply()
 		return nil
 	})

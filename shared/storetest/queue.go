@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"bucket-replicator/shared/event"
@@ -35,11 +33,11 @@ type Queue struct {
 	// dead-letter queue instead of handing it out again; 0 means never.
 	MaxReceives int
 
-	mu       sync.Mutex
+	calls
+
 	sent     int
 	messages []*queued
 	dead     []event.Message
-	counts   map[string]int
 }
 
 type queued struct {
@@ -133,21 +131,7 @@ func (q *Queue) Backoff(ctx context.Context, m event.Message, delay time.Duratio
 }
 
 func (q *Queue) call(ctx context.Context, op string, m event.Message, apply func() error) error {
-	ref := object.Ref{Key: m.ID}
-	if err := ctx.Err(); err != nil {
-		return &object.Error{Class: object.Retryable, Op: op, Ref: ref, Code: "RequestCanceled", Err: err}
-	}
-	q.mu.Lock()
-	if q.counts == nil {
-		q.counts = map[string]int{}
-	}
-	q.counts[op]++
-	q.mu.Unlock()
-	return q.Hook.run(Call{Op: op, Ref: ref}, func() error {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		return apply()
-	})
+	return q.calls.call(ctx, q.Hook, Call{Op: op, Ref: object.Ref{Key: m.ID}}, apply)
 }
 
 // Next is when the first hidden or delayed message becomes visible, so that a
@@ -174,14 +158,6 @@ func (q *Queue) Dead() []event.Message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return slices.Clone(q.dead)
-}
-
-// Counts says how often each operation was called, by the names of Call.Op,
-// whatever became of it.
-func (q *Queue) Counts() map[string]int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return maps.Clone(q.counts)
 }
 
 // Fingerprint is equal for two queues that hold the same messages with the

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"bucket-replicator/shared/object"
@@ -22,12 +21,12 @@ type Runs struct {
 	// Ledger holds the failures that Heal removes; nil: there are none.
 	Ledger *Ledger
 
-	mu     sync.Mutex
+	calls
+
 	jobs   map[string]run.Job
 	runs   map[runKey]run.Run
 	shards map[shardKey]run.Shard
 	lives  map[string]run.Lifetime
-	counts map[string]int
 }
 
 type runKey struct {
@@ -50,28 +49,18 @@ func keyOfShard(s run.Shard) shardKey { return shardKey{runKey{s.Rule, s.Run}, s
 // errCondition stands for a Premise until the call knows what to name.
 var errCondition = errors.New("a condition does not hold")
 
-// call counts the operation and runs apply under the lock, as the hook allows.
 func (r *Runs) call(ctx context.Context, op, key string, apply func() error) error {
-	ref := object.Ref{Key: key}
-	if err := ctx.Err(); err != nil {
-		return &object.Error{Class: object.Retryable, Op: op, Ref: ref, Code: "RequestCanceled", Err: err}
-	}
-	r.mu.Lock()
-	if r.counts == nil {
-		r.counts = map[string]int{}
-		r.jobs = map[string]run.Job{}
-		r.runs = map[runKey]run.Run{}
-		r.shards = map[shardKey]run.Shard{}
-		r.lives = map[string]run.Lifetime{}
-	}
-	r.counts[op]++
-	r.mu.Unlock()
-	return r.Hook.run(Call{Op: op, Ref: ref}, func() error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
+	at := Call{Op: op, Ref: object.Ref{Key: key}}
+	return r.calls.call(ctx, r.Hook, at, func() error {
+		if r.jobs == nil {
+			r.jobs = map[string]run.Job{}
+			r.runs = map[runKey]run.Run{}
+			r.shards = map[shardKey]run.Shard{}
+			r.lives = map[string]run.Lifetime{}
+		}
 		err := apply()
 		if errors.Is(err, errCondition) {
-			return premise(op, ref)
+			return premise(op, at.Ref)
 		}
 		return err
 	})
@@ -413,33 +402,20 @@ func (r *Runs) Heal(ctx context.Context, ruleName string, before time.Time) erro
 	})
 }
 
-// Counts says how often each operation was called, by the names of Call.Op,
-// whatever became of it.
-func (r *Runs) Counts() map[string]int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return maps.Clone(r.counts)
-}
-
 // Tickets is the shards queue as run.Runs sees it: it keeps what was sent. The
 // zero value is empty and ready.
 type Tickets struct {
 	// Hook decides the fate of Send; nil lets it run.
 	Hook Hook
 
-	mu   sync.Mutex
+	calls
+
 	sent []run.Ticket
 }
 
 // Send keeps the tickets.
 func (q *Tickets) Send(ctx context.Context, tickets []run.Ticket) error {
-	const op = "tickets.send"
-	if err := ctx.Err(); err != nil {
-		return &object.Error{Class: object.Retryable, Op: op, Code: "RequestCanceled", Err: err}
-	}
-	return q.Hook.run(Call{Op: op}, func() error {
-		q.mu.Lock()
-		defer q.mu.Unlock()
+	return q.call(ctx, q.Hook, Call{Op: "tickets.send"}, func() error {
 		q.sent = append(q.sent, tickets...)
 		return nil
 	})

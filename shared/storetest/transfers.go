@@ -6,7 +6,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"sync"
 	"time"
 
 	"bucket-replicator/shared/object"
@@ -19,28 +18,18 @@ type Transfers struct {
 	// Hook decides the fate of each operation; nil lets all of them run.
 	Hook Hook
 
-	mu        sync.Mutex
+	calls
+
 	transfers map[object.Ref]object.Transfer
 	parts     map[string]map[int]transfer.Part // by the transfer's ID
-	counts    map[string]int
 }
 
-// call counts the operation and runs apply under the lock, as the hook allows.
 func (s *Transfers) call(ctx context.Context, op string, at object.Ref, apply func() error) error {
-	if err := ctx.Err(); err != nil {
-		return &object.Error{Class: object.Retryable, Op: op, Ref: at, Code: "RequestCanceled", Err: err}
-	}
-	s.mu.Lock()
-	if s.counts == nil {
-		s.counts = map[string]int{}
-		s.transfers = map[object.Ref]object.Transfer{}
-		s.parts = map[string]map[int]transfer.Part{}
-	}
-	s.counts[op]++
-	s.mu.Unlock()
-	return s.Hook.run(Call{Op: op, Ref: at}, func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
+	return s.calls.call(ctx, s.Hook, Call{Op: op, Ref: at}, func() error {
+		if s.transfers == nil {
+			s.transfers = map[object.Ref]object.Transfer{}
+			s.parts = map[string]map[int]transfer.Part{}
+		}
 		return apply()
 	})
 }
@@ -190,12 +179,4 @@ func (s *Transfers) Left() []object.Transfer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.transfers))
-}
-
-// Counts says how often each operation was called, by the names of Call.Op,
-// whatever became of it.
-func (s *Transfers) Counts() map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return maps.Clone(s.counts)
 }

@@ -44,25 +44,9 @@ func TestWhereverAFunctionDies(t *testing.T) {
 // dyingAt has every call fail from the nth on, and the nth itself take effect
 // where late. It answers whether it came to that.
 func (w *world) dyingAt(nth int, late bool) (died func() bool) {
-	calls := 0
-	w.fated(func(storetest.Call) (storetest.Fault, error) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		calls++
-		switch {
-		case calls < nth:
-			return storetest.None, nil
-		case calls == nth && late:
-			return storetest.ApplyThenFail, errInjected
-		default:
-			return storetest.FailBefore, errInjected
-		}
-	})
-	return func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return calls >= nth
-	}
+	fate, died := storetest.DyingAt(nth, late, errInjected)
+	w.fated(fate)
+	return died
 }
 
 // TestTenDeathsAtRandom kills ten workers of one transfer.
