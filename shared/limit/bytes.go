@@ -84,23 +84,23 @@ func (b *allowance) spend(size int64, now time.Time) bool {
 // a second.
 const growth = 4
 
-// wanted is how much to reserve for an object of this size: what others wait for
-// too, or what the last seconds took, and more if the last reservation was too
-// little, up to what the rule allows in a second. A process that moves little
-// reserves little, for what it does not use is nobody's.
+// wanted is how much to reserve for an object of this size, beside what is in
+// hand: what others wait for too, or what the last seconds took, and more if the
+// last reservation was too little, up to what the rule allows in a second. A
+// process that moves little reserves little, for what it does not use is nobody's.
 func (b *allowance) wanted(size, rate int64, since time.Duration, tooLittle bool) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	// What the last request took beyond a second is made up for.
+	second := min(max(since.Seconds(), 1), 2)
 	expected := b.waiting
 	switch {
 	case tooLittle:
 		expected = max(expected, growth*b.used)
 	case since < 2*stale:
-		expected = max(expected, int64(float64(b.used)/since.Seconds()))
+		expected = max(expected, int64(float64(b.used)/since.Seconds()*second))
 	}
-	// What the last request took beyond a second is made up for.
-	second := min(max(since.Seconds(), 1), 2)
-	return max(size, min(expected, int64(float64(rate)*second)))
+	return max(size-b.inHand, min(expected, int64(float64(rate)*second)))
 }
 
 // receive adds what was reserved beyond the object that is moved now.

@@ -45,12 +45,12 @@ func TestTheRateHoldsWithManyWorkers(t *testing.T) {
 	for situation, size := range map[string]func(*rand.Rand) int64{
 		"small objects":                    func(r *rand.Rand) int64 { return r.Int64N(rate / 50) },
 		"tiny ones, two hundred at a time": func(r *rand.Rand) int64 { return 1 + r.Int64N(rate/500) },
-		"some larger than a second is":     func(r *rand.Rand) int64 { return r.Int64N(rate/100) * (1 + 199*r.Int64N(100)/99) },
+		"some larger than a second is":     func(r *rand.Rand) int64 { return r.Int64N(rate/100) * (1 + 119*r.Int64N(100)/99) },
 	} {
 		for _, workers := range []int{1, 4, 16} {
 			t.Run(fmt.Sprint(situation, ", ", workers, " workers"), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					store := slow{&storetest.Limits{}, func() time.Duration { return time.Duration(rand.Int64N(int64(20 * time.Millisecond))) }}
+					store := slow{&storetest.Limits{}, func() time.Duration { return time.Duration(rand.Int64N(int64(100 * time.Millisecond))) }}
 					ctx, cancel := context.WithTimeout(t.Context(), minute)
 					defer cancel()
 					var moved atomic.Int64
