@@ -150,6 +150,29 @@ func TestEverySettingHasItsRow(t *testing.T) {
 	}
 }
 
+// Each setting of a deployment has one row, but for those that make gives.
+func TestEveryVariableHasItsRow(t *testing.T) {
+	want := map[string]bool{}
+	for _, m := range regexp.MustCompile("// [A-Z]\\w+ \\(`([a-z-]+)`\\)").FindAllStringSubmatch(file(t, "infra/settings.go"), -1) {
+		switch m[1] {
+		case "config", "local", "region", "dist":
+		default:
+			want["REPLICATOR_"+strings.ToUpper(strings.ReplaceAll(m[1], "-", "_"))] = true
+		}
+	}
+	for _, cells := range table(t, "variable") {
+		for _, name := range spans(cells[0]) {
+			if !want[name] {
+				t.Errorf("%s is no setting, or has two rows", name)
+			}
+			delete(want, name)
+		}
+	}
+	for name := range want {
+		t.Errorf("%s has no row", name)
+	}
+}
+
 // parts are what a cell says for each of several settings, with commas between.
 func parts(cell string) []string {
 	var all []string
