@@ -66,7 +66,7 @@ func TestTheStatusOfAnObject(t *testing.T) {
 			"FAILED look ", "FAILED look ", "AccessDenied"},
 	} {
 		t.Run(situation, func(t *testing.T) {
-			r := mirror("a", "b")
+			r := storetest.Mirror("a", "b")
 			if test.change != nil {
 				test.change(&r)
 			}
@@ -143,7 +143,7 @@ func one(t *testing.T, w *world, at object.Ref) inspect.View {
 }
 
 func TestAnObjectInAChain(t *testing.T) {
-	w := newWorld(t, storetest.Traits{}, mirror("a", "b"), mirror("b", "a"))
+	w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b"), storetest.Mirror("b", "a"))
 	w.put(a, "k", "x")
 	wrote := w.now().Add(-time.Second)
 	w.deliver()
@@ -167,7 +167,7 @@ func TestAnObjectInAChain(t *testing.T) {
 }
 
 func TestAnObjectThatNoRuleConcerns(t *testing.T) {
-	w := newWorld(t, storetest.Traits{}, mirror("a", "b", func(r *rule.Rule) { r.Source.Prefix, r.Destination.Prefix = "in/", "out/" }))
+	w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b", func(r *rule.Rule) { r.Source.Prefix, r.Destination.Prefix = "in/", "out/" }))
 	for _, at := range []object.Ref{{Bucket: a, Key: "k"}, {Bucket: b, Key: "k"}, {Bucket: object.Bucket{Backend: "aws", Name: "c"}, Key: "in/k"}} {
 		if views, err := w.inspector.Object(context.Background(), w.rules(), at); err != nil || len(views) > 0 {
 			t.Errorf("%s: %+v, %v", at, views, err)
@@ -181,7 +181,7 @@ func TestAnObjectThatNoRuleConcerns(t *testing.T) {
 // S3 does not even look at keys as long as that.
 func TestADestinationKeyThatIsTooLong(t *testing.T) {
 	long := strings.Repeat("k", 1024)
-	w := newWorld(t, storetest.Traits{}, mirror("a", "b", func(r *rule.Rule) { r.Destination.Prefix = "out/" }))
+	w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b", func(r *rule.Rule) { r.Destination.Prefix = "out/" }))
 	if v := w.view(a, long); v.Status != inspect.Skipped || v.Reason != decide.Gone {
 		t.Errorf("nobody wrote it: %+v", v)
 	}
@@ -190,7 +190,7 @@ func TestADestinationKeyThatIsTooLong(t *testing.T) {
 		t.Errorf("somebody did: %+v", v)
 	}
 	// And no source has a key that is longer.
-	back := newWorld(t, storetest.Traits{}, mirror("a", "b", func(r *rule.Rule) { r.Source.Prefix = "in/" }))
+	back := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b", func(r *rule.Rule) { r.Source.Prefix = "in/" }))
 	if views, err := back.inspector.Object(context.Background(), back.rules(), object.Ref{Bucket: b, Key: long}); err != nil || len(views) > 0 {
 		t.Errorf("%+v, %v", views, err)
 	}
@@ -198,7 +198,7 @@ func TestADestinationKeyThatIsTooLong(t *testing.T) {
 
 func TestALookThatFailsForNow(t *testing.T) {
 	for _, op := range []string{"objects.head", "ledger.read", "ledger.failure"} {
-		w := newWorld(t, storetest.Traits{}, mirror("a", "b"))
+		w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 		w.refuse(object.Retryable, "SlowDown", op)
 		_, err := w.inspector.Object(context.Background(), w.rules(), object.Ref{Bucket: a, Key: "k"})
 		if object.CodeOf(err) != "SlowDown" {
@@ -209,7 +209,7 @@ func TestALookThatFailsForNow(t *testing.T) {
 
 // Requests are the bill: two looks, a read of the ledger, and one for a failure.
 func TestWhatALookCosts(t *testing.T) {
-	w := newWorld(t, storetest.Traits{}, mirror("a", "b"))
+	w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	rules := w.rules()
 	before := w.ledger.Counts()
 	_, err := w.inspector.Object(context.Background(), rules, object.Ref{Bucket: a, Key: "k"})
@@ -224,7 +224,7 @@ func TestWhatALookCosts(t *testing.T) {
 }
 
 func TestHowFarALargeObjectIs(t *testing.T) {
-	w := newWorld(t, storetest.Traits{}, mirror("a", "b"))
+	w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	from, to := object.Ref{Bucket: a, Key: "large"}, object.Ref{Bucket: b, Key: "large"}
 	w.objects.Put(from, storetest.Content{Body: []byte("x"), Size: 25 << 20})
 	want := func(what string, progress *inspect.Progress) {

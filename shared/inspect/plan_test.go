@@ -27,7 +27,7 @@ var keys = []string{"a", "a b+c%2F", "a/b", "b", "dir/", "x.tmp", "é", "z", "zz
 func randomWorld(t *testing.T, seed uint64) *world {
 	random := rand.New(rand.NewPCG(seed, 0))
 	traits := storetest.Traits{Versioned: random.IntN(2) == 0, FreshETags: random.IntN(3) == 0}
-	r := mirror("a", "b", func(r *rule.Rule) {
+	r := storetest.Mirror("a", "b", func(r *rule.Rule) {
 		r.Conflict = pick(random, []rule.Conflict{rule.NewerWins, rule.SourceWins, rule.SkipIfDestExists})
 		r.ReplicateDeletes = random.IntN(3) != 0
 		r.DeleteMarkers = traits.Versioned && random.IntN(2) == 0
@@ -45,7 +45,7 @@ func randomWorld(t *testing.T, seed uint64) *world {
 	})
 	rules := []rule.Rule{r}
 	if random.IntN(3) == 0 {
-		rules = append(rules, mirror("b", "a", func(back *rule.Rule) {
+		rules = append(rules, storetest.Mirror("b", "a", func(back *rule.Rule) {
 			back.Source.Prefix, back.Destination.Prefix = r.Destination.Prefix, r.Source.Prefix
 			back.DeleteMarkers = r.DeleteMarkers
 		}))
@@ -147,7 +147,7 @@ func TestAPlanWritesNothing(t *testing.T) {
 }
 
 func TestAPlanNamesTheFirstKeysOfEachOutcome(t *testing.T) {
-	w := newWorld(t, storetest.Traits{}, mirror("a", "b", func(r *rule.Rule) { r.ReplicateDeletes = true }))
+	w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b", func(r *rule.Rule) { r.ReplicateDeletes = true }))
 	for i := range 150 {
 		w.put(a, fmt.Sprintf("gone %03d", i), "x")
 	}
@@ -181,7 +181,7 @@ func TestAPlanOfARuleThatIsOff(t *testing.T) {
 		"paused":          func(c *rule.Catalog) { c.Rules[0].Paused = true },
 		"all is disabled": func(c *rule.Catalog) { c.Storage.Replication.Enabled = false },
 	} {
-		w := newWorld(t, storetest.Traits{}, mirror("a", "b"))
+		w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 		w.put(a, "k", "x")
 		w.change(off)
 		if p := w.plan("a-b"); p.Copied != 1 {
@@ -191,7 +191,7 @@ func TestAPlanOfARuleThatIsOff(t *testing.T) {
 }
 
 func TestAPlanThatTakesLongGoesOn(t *testing.T) {
-	w := newWorld(t, storetest.Traits{}, mirror("a", "b"))
+	w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	for i := range 350 {
 		w.put(a, fmt.Sprintf("%03d", i), "x")
 	}
@@ -233,7 +233,7 @@ func TestAPlanFails(t *testing.T) {
 			}
 		}, object.Premise, "RulesChanged"},
 	} {
-		w := newWorld(t, storetest.Traits{}, mirror("a", "b"))
+		w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 		w.put(a, "k", "x")
 		c := w.catalog()
 		test.before(w)
@@ -243,7 +243,7 @@ func TestAPlanFails(t *testing.T) {
 			t.Errorf("%s: %v", situation, err)
 		}
 	}
-	w := newWorld(t, storetest.Traits{}, mirror("a", "b"))
+	w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	w.put(a, "k", "x")
 	_, err := w.inspector.Plan(context.Background(), w.catalog(), "a-b", inspect.Plan{}, w.now())
 	if object.CodeOf(err) != "RequestCanceled" {

@@ -62,22 +62,8 @@ func newWorld(t testing.TB, traits storetest.Traits, rules ...rule.Rule) *world 
 	w.inspector = &inspect.Inspector{
 		Replicator: w.replicator(), Failures: w.ledger, Transfers: w.transfers, Lister: w.objects, Now: w.now, Slots: make(chan struct{}, 1),
 	}
-	c := rule.Catalog{Storage: rule.Default().Storage}
-	c.Storage.Buckets = map[string]rule.Bucket{"a": {}, "b": {}}
-	for _, r := range rules {
-		c.Rules = append(c.Rules, rule.Stored{Rule: r, Revision: 1, Deployed: true, CreatedAt: w.clock})
-	}
-	w.ledger.SetCatalog(c)
+	w.ledger.SetCatalog(storetest.Deployed(w.clock, []string{"a", "b"}, rules...))
 	return w
-}
-
-func mirror(from, to string, change ...func(*rule.Rule)) rule.Rule {
-	r := rule.DefaultRule()
-	r.Name, r.Source.Bucket, r.Destination.Bucket = from+"-"+to, from, to
-	for _, c := range change {
-		c(&r)
-	}
-	return r
 }
 
 func (w *world) now() time.Time {

@@ -115,7 +115,7 @@ func TestWhatAnAdoptionCosts(t *testing.T) {
 func TestAnAdoptionSurvivesDeaths(t *testing.T) {
 	for seed := range uint64(40) {
 		random := rand.New(rand.NewPCG(seed, 4))
-		w := newWorld(t, random, storetest.Traits{Versioned: true}, mirror("a", "b"))
+		w := newWorld(t, random, storetest.Traits{Versioned: true}, storetest.Mirror("a", "b"))
 		const n = 12
 		for i := range n {
 			w.leave(fmt.Sprint("left ", i), "x")

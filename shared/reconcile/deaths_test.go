@@ -17,7 +17,7 @@ import (
 func TestWhereverAWorkerDiesTotalsAreExact(t *testing.T) {
 	const n = 7
 	set := func(t *testing.T) *world {
-		r := mirror("a", "b")
+		r := storetest.Mirror("a", "b")
 		r.ReplicateDeletes, r.BatchSize = true, 2
 		r.MaxDeletes.Percent = 100
 		w := newWorld(t, rand.New(rand.NewPCG(1, 1)), storetest.Traits{}, r)

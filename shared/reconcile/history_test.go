@@ -47,7 +47,7 @@ var keys = []string{"a", "a b+c%2F", "a/b", "a//c", "b", "dir/", "x.tmp", "é", 
 func live(t *testing.T, seed uint64) {
 	random := rand.New(&lockedSource{source: rand.NewPCG(seed, 0)})
 	traits := storetest.Traits{Versioned: random.IntN(2) == 0, FreshETags: random.IntN(3) == 0, BareEvents: random.IntN(4) == 0}
-	r := mirror("a", "b")
+	r := storetest.Mirror("a", "b")
 	r.Conflict = []rule.Conflict{rule.NewerWins, rule.SourceWins, rule.SkipIfDestExists}[random.IntN(3)]
 	r.ReplicateDeletes = random.IntN(2) == 0
 	r.DeleteMarkers = traits.Versioned && random.IntN(2) == 0
@@ -61,7 +61,7 @@ func live(t *testing.T, seed uint64) {
 	rules := []rule.Rule{r}
 	pair := random.IntN(4) == 0
 	if pair {
-		back := mirror("b", "a")
+		back := storetest.Mirror("b", "a")
 		back.Source.Prefix, back.Destination.Prefix = r.Destination.Prefix, r.Source.Prefix
 		back.ReplicateDeletes, back.DeleteMarkers = r.ReplicateDeletes, r.DeleteMarkers
 		rules = append(rules, back)

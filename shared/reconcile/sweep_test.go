@@ -17,7 +17,7 @@ import (
 
 // calm is a world in which nothing fails.
 func calm(t *testing.T, traits storetest.Traits, change ...func(*rule.Rule)) *world {
-	r := mirror("a", "b")
+	r := storetest.Mirror("a", "b")
 	for _, c := range change {
 		c(&r)
 	}
@@ -242,7 +242,7 @@ func TestMoreThanWasCountedIsHeldAgain(t *testing.T) {
 
 // A marker over a replica looks in a listing as if there had never been one.
 func TestADeleteOnTheOtherSideIsNotUndone(t *testing.T) {
-	r, back := mirror("a", "b"), mirror("b", "a")
+	r, back := storetest.Mirror("a", "b"), storetest.Mirror("b", "a")
 	r.DeleteMarkers, back.DeleteMarkers = true, true
 	w := newWorld(t, rand.New(rand.NewPCG(1, 2)), storetest.Traits{Versioned: true}, r, back)
 	w.put(source, "k", "x")

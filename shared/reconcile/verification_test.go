@@ -30,7 +30,7 @@ func (w *world) verified(mode run.Mode, percent int64) run.Run {
 
 // pair is a world with so many objects, all of them replicated long ago.
 func pair(t testing.TB, n int, edit ...func(*rule.Rule)) *world {
-	r := mirror("a", "b")
+	r := storetest.Mirror("a", "b")
 	r.BatchSize = 3
 	for _, e := range edit {
 		e(&r)
@@ -250,7 +250,7 @@ func TestAVerificationIsAPlainComparison(t *testing.T) {
 		if random.IntN(2) == 0 {
 			conflict = rule.NewerWins
 		}
-		r := mirror("a", "b")
+		r := storetest.Mirror("a", "b")
 		r.Conflict, r.BatchSize, r.ExcludeGlobs = conflict, 1+random.IntN(5), []string{"x/**"}
 		w := newWorld(t, random, storetest.Traits{FreshETags: random.IntN(3) == 0, Versioned: random.IntN(2) == 0}, r)
 		content := func() storetest.Content {

@@ -75,20 +75,9 @@ func newWorld(t testing.TB, random *rand.Rand, traits storetest.Traits, rules ..
 		return fate(c)
 	}
 	w.objects.Hook, w.ledger.Hook, w.store.Hook, w.tickets.Hook = hook, hook, hook, hook
-	c := rule.Catalog{Storage: rule.Default().Storage}
-	c.Storage.Buckets = map[string]rule.Bucket{"a": {}, "b": {}}
-	for _, r := range rules {
-		c.Rules = append(c.Rules, rule.Stored{Rule: r, Revision: 1, Deployed: true, CreatedAt: w.clock})
-	}
-	w.ledger.SetCatalog(c)
+	w.ledger.SetCatalog(storetest.Deployed(w.clock, []string{"a", "b"}, rules...))
 	w.runs = run.New(w.store, w.tickets, w.now)
 	return w
-}
-
-func mirror(from, to string) rule.Rule {
-	r := rule.DefaultRule()
-	r.Name, r.Source.Bucket, r.Destination.Bucket = from+"-"+to, from, to
-	return r
 }
 
 func (w *world) now() time.Time {

@@ -13,7 +13,7 @@ func TestWhatItCosts(t *testing.T) {
 		newObject = "map[ledger.count:1 ledger.put:1 ledger.read:1 objects.copy:1]"
 		nothing   = "map[ledger.read:1]"
 	)
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	warm := func() { // the rules are loaded by the first invocation
 		s.put("a", "first", "x")
 		s.run()
@@ -51,7 +51,7 @@ func TestWhatItCosts(t *testing.T) {
 // copy, which is one write more; and the replica's own event has to be told
 // from a person's write.
 func TestWhatAPairCosts(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"), copyRule("b", "a"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"), storetest.Mirror("b", "a"))
 	s.put("a", "first", "x")
 	s.run()
 	s.bill()

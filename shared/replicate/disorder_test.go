@@ -36,7 +36,7 @@ func TestEventsInAnyOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			rng := random(t)
-			s := newStage(t, traits, copyRule("a", "b", followDeletes))
+			s := newStage(t, traits, storetest.Mirror("a", "b", followDeletes))
 			s.lose = true
 			const keys = 60
 			changes := map[string]int{}
@@ -149,9 +149,9 @@ func TestEveryWriteFails(t *testing.T) {
 // oneFault plays a fixed history in which the nth write fails, and reports
 // whether there was an nth write.
 func oneFault(t *testing.T, traits storetest.Traits, paired bool, fault storetest.Fault, nth int, with error) bool {
-	rules := []rule.Rule{copyRule("a", "b", followDeletes)}
+	rules := []rule.Rule{storetest.Mirror("a", "b", followDeletes)}
 	if paired {
-		rules = append(rules, copyRule("b", "a", followDeletes))
+		rules = append(rules, storetest.Mirror("b", "a", followDeletes))
 	}
 	s := newStage(t, traits, rules...)
 	var mu sync.Mutex

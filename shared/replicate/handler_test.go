@@ -32,7 +32,7 @@ func (s *stage) wantText(bucket, key, want string) {
 }
 
 func TestUndecodableMessageEndsInTheDLQAsItCame(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	const garbage = `{"detail-type": "Object Created", "source": "aws.s3", "detail": {`
 	s.queue.Send(garbage)
 	s.put("a", "k", "1")
@@ -48,7 +48,7 @@ func TestUndecodableMessageEndsInTheDLQAsItCame(t *testing.T) {
 }
 
 func TestUnknownEventTypeIsCountedAndDropped(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	s.queue.Send(`{"version":"0","id":"1","detail-type":"Object Folded","source":"aws.s3","account":"1","time":"2026-01-01T00:00:00Z","region":"r","resources":[],"detail":{"bucket":{"name":"a"},"object":{"key":"k"}}}`)
 	s.run()
 	if len(s.queue.Dead()) != 0 || s.queue.Len() != 0 {
@@ -60,10 +60,10 @@ func TestUnknownEventTypeIsCountedAndDropped(t *testing.T) {
 }
 
 func TestRuleThatDoesNotParseLosesNothing(t *testing.T) {
-	broken := copyRule("a", "b", func(r *rule.Rule) { r.ExcludeGlobs = []string{"["} })
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
-	good := catalog([]rule.Rule{copyRule("a", "b")}, "a", "b", "c")
-	s.ledger.SetCatalog(catalog([]rule.Rule{broken}, "a", "b", "c"))
+	broken := storetest.Mirror("a", "b", func(r *rule.Rule) { r.ExcludeGlobs = []string{"["} })
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
+	good := storetest.Deployed(time.Time{}, []string{"a", "b", "c"}, storetest.Mirror("a", "b"))
+	s.ledger.SetCatalog(storetest.Deployed(time.Time{}, []string{"a", "b", "c"}, broken))
 	s.put("a", "k", "1")
 	s.invoke(s.queue.Receive(10)...)
 	s.wantText("b", "k", "-")
@@ -83,10 +83,10 @@ func TestPermanentFailuresAreRecordedAndFinished(t *testing.T) {
 		want string
 		wait time.Duration // to the retry; 0: there is none
 	}{
-		"the destination bucket does not exist": {copyRule("a", "missing"), false, "NoSuchBucket", time.Hour},
-		"access is denied":                      {copyRule("a", "b"), true, "AccessDenied", time.Hour},
+		"the destination bucket does not exist": {storetest.Mirror("a", "missing"), false, "NoSuchBucket", time.Hour},
+		"access is denied":                      {storetest.Mirror("a", "b"), true, "AccessDenied", time.Hour},
 		"the destination key is too long": {
-			copyRule("a", "b", func(r *rule.Rule) { r.Destination.Prefix = strings.Repeat("p", 1024) }), false, "KeyTooLongError", 0},
+			storetest.Mirror("a", "b", func(r *rule.Rule) { r.Destination.Prefix = strings.Repeat("p", 1024) }), false, "KeyTooLongError", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, storetest.Traits{}, c.rule)
@@ -161,7 +161,7 @@ func TestARetryThatComesToAGoodEndHealsTheFailure(t *testing.T) {
 		}, "failed KMS.DisabledException", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := failed(t, storetest.Traits{}, copyRule("a", "b", followDeletes))
+			s := failed(t, storetest.Traits{}, storetest.Mirror("a", "b", followDeletes))
 			c.meanwhile(s)
 			s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
 			s.run()
@@ -177,7 +177,7 @@ func TestARetryThatComesToAGoodEndHealsTheFailure(t *testing.T) {
 }
 
 func TestADeleteThatFailedIsMadeAndHealedByItsRetry(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b", followDeletes))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b", followDeletes))
 	s.put("a", "k", "1")
 	s.run()
 	s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {
@@ -199,7 +199,7 @@ func TestADeleteThatFailedIsMadeAndHealedByItsRetry(t *testing.T) {
 }
 
 func TestARetryCostsALookAndOneMoreWrite(t *testing.T) {
-	s := failed(t, storetest.Traits{}, copyRule("a", "b"))
+	s := failed(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	s.metrics.Reset()
 	s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
 	s.run()
@@ -221,7 +221,7 @@ func TestARetryThatCannotBeHealedComesBack(t *testing.T) {
 		"every time": {maxReceives, maxReceives, 1}, // what is recorded stays due
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := failed(t, storetest.Traits{}, copyRule("a", "b"))
+			s := failed(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 			times := c.times
 			s.ledger.Hook = func(call storetest.Call) (storetest.Fault, error) {
 				if call.Op == "ledger.healed" && times > 0 {
@@ -245,7 +245,7 @@ func TestARetryThatCannotBeHealedComesBack(t *testing.T) {
 }
 
 func TestAForbiddenLookIsNotAbsence(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b", followDeletes))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b", followDeletes))
 	s.put("a", "k", "1")
 	s.run()
 	s.results()
@@ -262,7 +262,7 @@ func TestAForbiddenLookIsNotAbsence(t *testing.T) {
 }
 
 func TestTransientErrorsComeBackLaterAndLaterAndAreRecordedAtLast(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {
 		return storetest.FailBefore, &object.Error{Class: object.Retryable, Op: "copy", Code: "SlowDown", Err: errors.New("503")}
 	}
@@ -286,7 +286,7 @@ func TestTransientErrorsComeBackLaterAndLaterAndAreRecordedAtLast(t *testing.T) 
 }
 
 func TestAFailureThatCannotBeRecordedIsNotFinished(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "missing"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "missing"))
 	s.ledger.Hook = func(call storetest.Call) (storetest.Fault, error) {
 		if call.Op == "ledger.fail" {
 			return storetest.FailBefore, errors.New("throttled")
@@ -301,7 +301,7 @@ func TestAFailureThatCannotBeRecordedIsNotFinished(t *testing.T) {
 }
 
 func TestAnArchivedObjectWaitsForItsRestore(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	s.put("a", "k", "1")
 	s.objects.Archive(s.at("a", "k"))
 	s.run()
@@ -314,7 +314,7 @@ func TestAnArchivedObjectWaitsForItsRestore(t *testing.T) {
 }
 
 func TestPauseIsHonouredByTheNextMessage(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	s.put("a", "k", "1")
 	s.run()
 	s.results()
@@ -334,13 +334,13 @@ func TestPauseIsHonouredByTheNextMessage(t *testing.T) {
 }
 
 func TestRulesThatAreMadeAnewAreRead(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
-	s.ledger.SetCatalog(catalog([]rule.Rule{copyRule("a", "b")}, "a", "b", "c"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
+	s.ledger.SetCatalog(storetest.Deployed(time.Time{}, []string{"a", "b", "c"}, storetest.Mirror("a", "b")))
 	s.put("a", "k", "1")
 	s.run()
 	// The tables are made again: their revisions begin anew, below the known.
 	*s.ledger = storetest.Ledger{}
-	s.ledger.SetCatalog(catalog([]rule.Rule{copyRule("a", "c")}, "a", "b", "c"))
+	s.ledger.SetCatalog(storetest.Deployed(time.Time{}, []string{"a", "b", "c"}, storetest.Mirror("a", "c")))
 	s.put("a", "k", "2")
 	s.run()
 	s.wantText("b", "k", "1")
@@ -348,7 +348,7 @@ func TestRulesThatAreMadeAnewAreRead(t *testing.T) {
 }
 
 func TestACopyIsRecordedAlsoWhenTimeIsUp(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	s.put("a", "k", "1")
 	short, cancel := context.WithCancel(ctx)
 	s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {
@@ -368,7 +368,7 @@ func TestACopyIsRecordedAlsoWhenTimeIsUp(t *testing.T) {
 
 func TestAKeyThatWouldBeTooLongFailsOnlyWhereItWouldBeCopied(t *testing.T) {
 	long := func(r *rule.Rule) { r.Destination.Prefix = strings.Repeat("p", 1024) }
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b", long))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b", long))
 	s.put("a", ".deltaglider/x", "1")
 	s.run()
 	s.wantResults("skipped excluded")
@@ -379,7 +379,7 @@ func TestAKeyThatWouldBeTooLongFailsOnlyWhereItWouldBeCopied(t *testing.T) {
 }
 
 func TestAPanicFailsItsRecordAlone(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	s.objects.Hook = func(call storetest.Call) (storetest.Fault, error) {
 		if call.Ref.Key == "bad" {
 			panic("a defect")
@@ -401,7 +401,7 @@ func TestAPanicFailsItsRecordAlone(t *testing.T) {
 }
 
 func TestTheRestIsGivenBackBeforeTheDeadline(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	for _, key := range []string{"1", "2", "3"} {
 		s.put("a", key, "x")
 	}
@@ -419,7 +419,7 @@ func TestTheRestIsGivenBackBeforeTheDeadline(t *testing.T) {
 }
 
 func TestOneMessageWithManyRecordsIsFinishedAsAWhole(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	s.lose = true
 	s.put("a", "a b", "1")
 	s.put("a", "ü", "2")
@@ -432,7 +432,7 @@ func TestOneMessageWithManyRecordsIsFinishedAsAWhole(t *testing.T) {
 }
 
 func TestTwoChangesOfOneObjectInOneBatch(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b", followDeletes))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b", followDeletes))
 	s.put("a", "k", "1")
 	s.put("a", "k", "2")
 	s.remove("a", "k")
@@ -445,7 +445,7 @@ func TestTwoChangesOfOneObjectInOneBatch(t *testing.T) {
 }
 
 func TestOnAVersionedPairOfBucketsNoOldVersionComesBack(t *testing.T) {
-	s := newStage(t, storetest.Traits{Versioned: true}, copyRule("a", "b", followDeletes))
+	s := newStage(t, storetest.Traits{Versioned: true}, storetest.Mirror("a", "b", followDeletes))
 	s.put("a", "k", "1")
 	s.remove("a", "k")
 	got := s.queue.Receive(10)
@@ -461,7 +461,7 @@ func TestOnAVersionedPairOfBucketsNoOldVersionComesBack(t *testing.T) {
 }
 
 func TestADeleteOnAVersionedDestinationPutsOneMarker(t *testing.T) {
-	s := newStage(t, storetest.Traits{Versioned: true}, copyRule("a", "b", followDeletes))
+	s := newStage(t, storetest.Traits{Versioned: true}, storetest.Mirror("a", "b", followDeletes))
 	s.put("a", "k", "1")
 	s.run()
 	s.remove("a", "k")
@@ -478,7 +478,7 @@ func TestADeleteOnAVersionedDestinationPutsOneMarker(t *testing.T) {
 }
 
 func TestWhatAPersonPutIsNeverDeleted(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b", followDeletes))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b", followDeletes))
 	s.put("b", "manual", "theirs")
 	s.put("a", "manual", "ours")
 	s.objects.Put(s.at("b", "manual"), storetest.Text("theirs, again"))
@@ -493,7 +493,7 @@ func TestWhatAPersonPutIsNeverDeleted(t *testing.T) {
 }
 
 func TestALifecycleExpirationIsRemembered(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b", followDeletes))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b", followDeletes))
 	s.put("a", "k", "1")
 	s.run()
 	s.results()
@@ -508,7 +508,7 @@ func TestALifecycleExpirationIsRemembered(t *testing.T) {
 }
 
 func TestTagsThatChangeArriveOnce(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	s.put("a", "k", "1")
 	s.run()
 	s.objects.PutTags(s.at("a", "k"), map[string]string{"class": "gold"})
@@ -527,7 +527,7 @@ func TestTagsThatChangeArriveOnce(t *testing.T) {
 func TestTagsThatChangeTakeATaggingCallAndNoCopy(t *testing.T) {
 	for name, traits := range map[string]storetest.Traits{"versions": {Versioned: true}, "no versions": {}} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t, traits, copyRule("a", "b"))
+			s := newStage(t, traits, storetest.Mirror("a", "b"))
 			s.put("a", "k", "1")
 			s.run()
 			before, _ := s.objects.Get(s.at("b", "k"))
@@ -557,7 +557,7 @@ func TestTagsThatChangeTakeATaggingCallAndNoCopy(t *testing.T) {
 }
 
 func TestTagsFollowAChainAndNeverComeBack(t *testing.T) {
-	s := newStage(t, storetest.Traits{Versioned: true}, copyRule("a", "b"), copyRule("b", "c"), copyRule("c", "a"))
+	s := newStage(t, storetest.Traits{Versioned: true}, storetest.Mirror("a", "b"), storetest.Mirror("b", "c"), storetest.Mirror("c", "a"))
 	s.put("a", "k", "1")
 	s.run()
 	s.results()
@@ -580,7 +580,7 @@ func TestTagsFollowAChainAndNeverComeBack(t *testing.T) {
 }
 
 func TestAFailedTaggingIsMadeUpFor(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	s.put("a", "k", "1")
 	s.run()
 	s.results()
@@ -607,7 +607,7 @@ func TestAFailedTaggingIsMadeUpFor(t *testing.T) {
 }
 
 func TestWhatABackendCannotKeepIsRecorded(t *testing.T) {
-	s := newStage(t, storetest.Traits{NoTags: true}, copyRule("a", "b"))
+	s := newStage(t, storetest.Traits{NoTags: true}, storetest.Mirror("a", "b"))
 	s.objects.Put(s.at("a", "k"), storetest.Content{Body: []byte("1"), Tags: map[string]string{"class": "gold"}})
 	s.run()
 	if !strings.Contains(s.log.String(), `"lost":["tags"]`) || !strings.Contains(s.metrics.String(), "PropertiesLost") {
@@ -624,7 +624,7 @@ func TestWhatABackendCannotKeepIsRecorded(t *testing.T) {
 }
 
 func TestATagFilterAdmitsWhatIsTaggedLater(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b", func(r *rule.Rule) { r.Tags = map[string]string{"class": "gold"} }))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b", func(r *rule.Rule) { r.Tags = map[string]string{"class": "gold"} }))
 	s.put("a", "k", "1")
 	s.run()
 	s.wantResults("skipped excluded")
@@ -634,7 +634,7 @@ func TestATagFilterAdmitsWhatIsTaggedLater(t *testing.T) {
 }
 
 func TestTheHigherRuleOwnsTheDestination(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "c"), copyRule("b", "c", func(r *rule.Rule) { r.Priority = 1 }))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "c"), storetest.Mirror("b", "c", func(r *rule.Rule) { r.Priority = 1 }))
 	s.put("a", "k", "low")
 	s.run()
 	s.wantText("c", "k", "low")
@@ -649,7 +649,7 @@ func TestTheHigherRuleOwnsTheDestination(t *testing.T) {
 }
 
 func TestAPairSettlesAndTheNewerWriteWins(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b"), copyRule("b", "a"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"), storetest.Mirror("b", "a"))
 	s.put("a", "k", "older")
 	s.put("b", "k", "newer")
 	s.put("a", "only a", "1")

@@ -14,7 +14,7 @@ import (
 )
 
 func TestMoreDeletesThanTheLimitInAnHourAreLeftToTheNextRun(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b", func(r *rule.Rule) {
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b", func(r *rule.Rule) {
 		r.ReplicateDeletes, r.MaxDeletes.Count = true, 2
 	}))
 	for i := range 5 {
@@ -52,7 +52,7 @@ func (s *stage) limited(full time.Duration) *storetest.Limits {
 }
 
 func TestWhatALimitHoldsBackWaitsAsLongAsItTakes(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b", func(r *rule.Rule) { r.Limits.BytesPerSecond = 1000 }))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b", func(r *rule.Rule) { r.Limits.BytesPerSecond = 1000 }))
 	const day = 24 * time.Hour
 	store := s.limited(day)
 	began := s.clock
@@ -81,7 +81,7 @@ func TestWhatALimitHoldsBackWaitsAsLongAsItTakes(t *testing.T) {
 
 // It moves nothing, and forgets nothing that only an event tells.
 func TestOutsideTheWindowNothingMoves(t *testing.T) {
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b", func(r *rule.Rule) {
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b", func(r *rule.Rule) {
 		r.ReplicateDeletes = true
 		r.Limits = rule.Limits{Window: "00:00-01:00", OutsideWindow: rule.Nothing}
 	}))

@@ -17,7 +17,7 @@ import (
 var (
 	mirror = scenario{
 		name: "a mirror that follows deletes", buckets: []string{"a", "b"},
-		rules:   []rule.Rule{copyRule("a", "b", followDeletes)},
+		rules:   []rule.Rule{storetest.Mirror("a", "b", followDeletes)},
 		actions: []action{put("a"), remove("a"), rewrite("a"), put("b"), rewrite("b")},
 		people:  3, faults: 1, dups: 1, follows: true,
 	}
@@ -60,7 +60,7 @@ var (
 	}
 	pair = scenario{
 		name: "a pair of opposite rules", buckets: []string{"a", "b"},
-		rules:   []rule.Rule{copyRule("a", "b", followDeletes), copyRule("b", "a", followDeletes)},
+		rules:   []rule.Rule{storetest.Mirror("a", "b", followDeletes), storetest.Mirror("b", "a", followDeletes)},
 		actions: []action{put("a"), put("b"), rewrite("b"), remove("a"), mimic("b", "a")},
 		people:  3, faults: 1, dups: 1, waits: 1,
 	}
@@ -72,7 +72,7 @@ var (
 	}
 	markedPair = scenario{
 		name: "a pair whose deletes travel as markers", buckets: []string{"a", "b"}, traits: storetest.Traits{Versioned: true},
-		rules:   []rule.Rule{copyRule("a", "b", followMarkers), copyRule("b", "a", followMarkers)},
+		rules:   []rule.Rule{storetest.Mirror("a", "b", followMarkers), storetest.Mirror("b", "a", followMarkers)},
 		actions: []action{put("a"), put("b"), remove("a"), remove("b")},
 		people:  3, faults: 1, dups: 1, waits: 1, markers: true,
 	}
@@ -98,7 +98,7 @@ var (
 	}
 	ring = scenario{
 		name: "a ring of three", buckets: []string{"a", "b", "c"},
-		rules:   []rule.Rule{copyRule("a", "b"), copyRule("b", "c"), copyRule("c", "a")},
+		rules:   []rule.Rule{storetest.Mirror("a", "b"), storetest.Mirror("b", "c"), storetest.Mirror("c", "a")},
 		actions: []action{put("a"), put("b")},
 		people:  2, faults: 1, dups: 1, waits: 1,
 	}

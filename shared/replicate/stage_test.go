@@ -65,7 +65,7 @@ func newStage(t testing.TB, traits storetest.Traits, rules ...rule.Rule) *stage 
 		s.objects.AddBucket(ref(b).Bucket, traits)
 	}
 	s.queue = &storetest.Queue{Now: now, Visibility: visibility, MaxReceives: maxReceives}
-	s.ledger.SetCatalog(catalog(rules, append(buckets, "missing")...))
+	s.ledger.SetCatalog(storetest.Deployed(time.Time{}, append(buckets, "missing"), rules...))
 	for _, r := range rules {
 		s.sources[r.Source.Bucket] = true
 	}

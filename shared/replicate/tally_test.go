@@ -24,7 +24,7 @@ func (s *stage) hours(rule string) []object.Hour {
 
 func TestWhatAnInvocationDidIsCountedOncePerRule(t *testing.T) {
 	follows := func(r *rule.Rule) { r.ReplicateDeletes = true }
-	s := newStage(t, storetest.Traits{}, copyRule("a", "b", follows), copyRule("a", "c"), copyRule("b", "c"), copyRule("c", "missing"))
+	s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b", follows), storetest.Mirror("a", "c"), storetest.Mirror("b", "c"), storetest.Mirror("c", "missing"))
 	begin := s.clock.Truncate(time.Hour)
 	s.put("a", "one", "1")
 	s.put("a", "two", "22")
@@ -59,7 +59,7 @@ func TestWhatAnInvocationDidIsCountedOncePerRule(t *testing.T) {
 func TestACountThatFailsFailsNothing(t *testing.T) {
 	for name, fault := range map[string]storetest.Fault{"not counted": storetest.FailBefore, "counted, and the answer lost": storetest.ApplyThenFail} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t, storetest.Traits{}, copyRule("a", "b"))
+			s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 			s.ledger.Hook = func(c storetest.Call) (storetest.Fault, error) {
 				if c.Op != "ledger.count" {
 					return storetest.None, nil

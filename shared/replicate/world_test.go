@@ -101,30 +101,8 @@ func remove(bucket string) action {
 	}}
 }
 
-func copyRule(from, to string, change ...func(*rule.Rule)) rule.Rule {
-	r := rule.DefaultRule()
-	r.Name = from + "-" + to
-	r.Source.Bucket, r.Destination.Bucket = from, to
-	for _, c := range change {
-		c(&r)
-	}
-	return r
-}
-
 func followDeletes(r *rule.Rule) { r.ReplicateDeletes = true }
 func followMarkers(r *rule.Rule) { r.DeleteMarkers = true }
-
-func catalog(rules []rule.Rule, buckets ...string) rule.Catalog {
-	c := rule.Catalog{Storage: rule.Default().Storage}
-	c.Storage.Buckets = map[string]rule.Bucket{}
-	for _, b := range buckets {
-		c.Storage.Buckets[b] = rule.Bucket{}
-	}
-	for _, r := range rules {
-		c.Rules = append(c.Rules, rule.Stored{Rule: r, Revision: 1, Deployed: true})
-	}
-	return c
-}
 
 // world is one state of a scenario: the stores, the queue, two workers in the
 // midst of their work. It is reached by replaying the choices that lead to it.
@@ -194,7 +172,7 @@ type compiled struct {
 }
 
 func (sc *scenario) compile() compiled {
-	c := compiled{scenario: sc, catalog: catalog(sc.rules, sc.buckets...)}
+	c := compiled{scenario: sc, catalog: storetest.Deployed(time.Time{}, sc.buckets, sc.rules...)}
 	var err error
 	if c.set, err = rule.Compile(c.catalog); err != nil {
 		panic(err)

@@ -185,7 +185,7 @@ func (w *world) at(op string, nth int, happens func()) {
 }
 
 func TestWhatMovesOnMidWay(t *testing.T) {
-	r := mirror("a", "b")
+	r := storetest.Mirror("a", "b")
 	r.ReplicateDeletes = true
 	for name, c := range map[string]struct {
 		happens func(w *world)
@@ -450,7 +450,7 @@ func TestALimitHoldsTheParts(t *testing.T) {
 }
 
 func limitHoldsTheParts(t *testing.T) {
-	r := mirror("a", "b")
+	r := storetest.Mirror("a", "b")
 	r.Limits.BytesPerSecond = 1
 	w := newWorld(t, storetest.Traits{}, r)
 	w.limits = &storetest.Limits{}
@@ -609,7 +609,7 @@ func TestPausedTransfersAreNotAskedForEveryMinute(t *testing.T) {
 
 // A part that waits for its rule's limits is not begun when the time is over.
 func TestThatAPartMayWaitIsReckonedWith(t *testing.T) {
-	r := mirror("a", "b")
+	r := storetest.Mirror("a", "b")
 	r.Limits.Concurrency = 1
 	w := newWorld(t, storetest.Traits{}, r)
 	w.put(body("1", 10))
@@ -660,7 +660,7 @@ func TestAPauseHoldsATransfer(t *testing.T) {
 // A resync has objects copied anew whose source is locked for longer by now; large
 // ones too, and once.
 func TestALockIsFollowedByParts(t *testing.T) {
-	r := mirror("a", "b")
+	r := storetest.Mirror("a", "b")
 	r.ReplicateObjectLock = true
 	w := newWorld(t, storetest.Traits{Versioned: true, ObjectLock: true}, r)
 	w.put(body("1", 10))
@@ -692,7 +692,7 @@ func TestALockIsFollowedByParts(t *testing.T) {
 
 // In a pair, the replica of a transfer is no news for the way back.
 func TestAReplicaOfPartsIsAnEcho(t *testing.T) {
-	w := newWorld(t, storetest.Traits{}, mirror("a", "b"), mirror("b", "a"))
+	w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b"), storetest.Mirror("b", "a"))
 	w.put(body("1", 10))
 	w.settle()
 	w.inStep()
@@ -744,7 +744,7 @@ func FuzzATicket(f *testing.F) {
 // S3 gives an object of parts the time of when its upload was begun, which may be
 // long before it was completed.
 func TestAReplicaThatNobodyRecordedIsAnEchoHoweverLongItTook(t *testing.T) {
-	w := newWorld(t, storetest.Traits{}, mirror("a", "b"), mirror("b", "a"))
+	w := newWorld(t, storetest.Traits{}, storetest.Mirror("a", "b"), storetest.Mirror("b", "a"))
 	w.put(body("1", 10))
 	parts := 0
 	w.fated(func(c storetest.Call) (storetest.Fault, error) {

@@ -121,25 +121,14 @@ func newWorld(t *testing.T, traits storetest.Traits, rules ...rule.Rule) *world 
 	}
 	w.objects.Hook, w.ledger.Hook, w.store.Hook = w.hook, w.hook, w.hook
 	if rules == nil {
-		rules = []rule.Rule{mirror("a", "b")}
+		rules = []rule.Rule{storetest.Mirror("a", "b")}
 	}
 	w.deploy(rules...)
 	return w
 }
 
-func mirror(from, to string) rule.Rule {
-	r := rule.DefaultRule()
-	r.Name, r.Source.Bucket, r.Destination.Bucket = from+"-"+to, from, to
-	return r
-}
-
 func (w *world) deploy(rules ...rule.Rule) {
-	c := rule.Catalog{Storage: rule.Default().Storage}
-	c.Storage.Buckets = map[string]rule.Bucket{"a": {}, "b": {}}
-	for _, r := range rules {
-		c.Rules = append(c.Rules, rule.Stored{Rule: r, Revision: 1, Deployed: true, CreatedAt: w.now()})
-	}
-	w.ledger.SetCatalog(c)
+	w.ledger.SetCatalog(storetest.Deployed(w.now(), []string{"a", "b"}, rules...))
 }
 
 // hook asks fate, which may be none.

@@ -49,22 +49,12 @@ func newStage(t *testing.T, traits storetest.Traits, edit ...func(*rule.Rule)) *
 	s.objects.AddBucket(source, traits)
 	s.objects.AddBucket(dest, traits)
 	s.store = s.objects
-	r := rule.DefaultRule()
-	r.Name, r.Source.Bucket, r.Destination.Bucket = "a-b", "a", "b"
-	for _, e := range edit {
-		e(&r)
-	}
-	s.catalog(r)
+	s.catalog(storetest.Mirror("a", "b", edit...))
 	return s
 }
 
 func (s *stage) catalog(rules ...rule.Rule) {
-	c := rule.Catalog{Storage: rule.Default().Storage}
-	c.Storage.Buckets = map[string]rule.Bucket{"a": {}, "b": {}}
-	for _, r := range rules {
-		c.Rules = append(c.Rules, rule.Stored{Rule: r, Revision: 1, Deployed: true, CreatedAt: s.clock})
-	}
-	s.ledger.SetCatalog(c)
+	s.ledger.SetCatalog(storetest.Deployed(s.clock, []string{"a", "b"}, rules...))
 	stored, err := s.ledger.Catalog(ctx)
 	if err != nil {
 		s.t.Fatal(err)
