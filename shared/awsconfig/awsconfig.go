@@ -12,13 +12,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 )
 
+// Config is what adapters are made from.
+type Config = aws.Config
+
 // perHost is how many requests to one service are under way at a time at most.
 const perHost = 128
 
 // Load reads the region, the credentials and the endpoints (AWS_ENDPOINT_URL
 // and its per-service forms) that the process was given. No request is made.
 // https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
-func Load(ctx context.Context) (aws.Config, error) {
+func Load(ctx context.Context) (Config, error) {
 	// The SDK keeps 10 idle connections to a host, and closes what comes back
 	// beyond that: a worker that records 128 copies at a time would make a new
 	// one for nearly every request.
@@ -27,7 +30,7 @@ func Load(ctx context.Context) (aws.Config, error) {
 	})
 	c, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(pool))
 	if err != nil {
-		return aws.Config{}, fmt.Errorf("load the AWS configuration: %w", err)
+		return Config{}, fmt.Errorf("load the AWS configuration: %w", err)
 	}
 	return c, nil
 }

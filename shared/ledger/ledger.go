@@ -1,6 +1,8 @@
 // Package ledger keeps what the replicator knows in DynamoDB: the provenance of
-// every replica, the rules, what failed, and the runs. Conditions are evaluated by the
-// table, in the same request as the write, and never by looking first.
+// every replica, the rules, what failed, the runs, the transfers of large objects,
+// and what workers share of limits and of what backends keep. Conditions are
+// evaluated by the table, in the same request as the write, and never by looking
+// first.
 // Package schema says how the items look.
 package ledger
 

@@ -1,7 +1,7 @@
 // Package schedule does what is due: once a minute it starts runs, looks after
-// those that are under way, and has recorded failures tried again. Each tick
-// goes by what is stored now, so one that was lost, repeated or cut short is
-// made good by the next.
+// those that are under way, has recorded failures tried again, and invites workers
+// to transfers that nobody is at any more. Each tick goes by what is stored now, so
+// one that was lost, repeated or cut short is made good by the next.
 package schedule
 
 import (

@@ -15,23 +15,19 @@ import (
 
 // Call names one operation on a fake, before it takes effect.
 type Call struct {
-	// Op is "ledger.read", "ledger.put", "ledger.forget", "ledger.deletes",
-	// "ledger.count", "ledger.hours", of failures "ledger.fail", "ledger.failure", "ledger.failures", "ledger.due",
-	// "ledger.postpone", "ledger.healed", "ledger.heal" or "ledger.trim",
-	// "catalog.read", "catalog.deploy", "catalog.pause", "catalog.put",
-	// "catalog.remove", "queue.defer",
-	// "queue.backoff", "tickets.send", "objects.head", "objects.copy",
-	// "objects.retag", "objects.delete", "objects.list", "objects.describe" or "objects.read"; or
-	// one of uploads: "objects.begin", "objects.part", "objects.complete",
-	// "objects.abort" and "objects.uploads";
-	// or one of "transfers.read", "transfers.put", "transfers.touch",
-	// "transfers.remove", "transfers.silent", "transfers.parts",
-	// "transfers.claim" and "transfers.finish";
-	// or "limits.draw" or "limits.swap"; or one of "runs.jobs",
-	// "runs.overview",
-	// "runs.setjob", "runs.begin", "runs.run", "runs.list", "runs.shards",
-	// "runs.turn", "runs.claim", "runs.save", "runs.share", "runs.end",
-	// "runs.resent" and "runs.heal".
+	// Op is the store and what it is asked for:
+	//
+	//	ledger.    read put forget deletes count hours capabilities observe,
+	//	           of failures fail failure failures due postpone healed heal trim
+	//	catalog.   read deploy pause put remove
+	//	objects.   head tagging list copy retag delete describe read, of uploads
+	//	           begin part complete abort uploads
+	//	transfers. read put touch remove silent parts claim finish
+	//	runs.      jobs overview setjob begin run list shards turn claim save
+	//	           share end resent heal
+	//	limits.    draw swap
+	//	queue.     defer backoff
+	//	tickets.   send
 	Op string
 	// Ref is the address concerned: of a copy the destination, of a failure
 	// the source, of a queue operation the message's id as Key, of runs

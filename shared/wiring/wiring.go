@@ -19,14 +19,12 @@ import (
 	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/telemetry"
 	"bucket-replicator/shared/transfer"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // Start answers the log of a function, and what its adapters are made from. err is
 // what reading its environment met. Where a function cannot start, the log says
 // why, and the process ends.
-func Start(env config.Function, err error) (*slog.Logger, aws.Config) {
+func Start(env config.Function, err error) (*slog.Logger, awsconfig.Config) {
 	log := telemetry.NewLogger(os.Stdout, env.LogLevel)
 	if err != nil {
 		telemetry.Exit(log, err)
@@ -41,7 +39,7 @@ func Start(env config.Function, err error) (*slog.Logger, aws.Config) {
 // Replicator answers a replicator, and the tables and object stores that it works
 // on. What its rules say of backends and buckets holds for the stores. Any object
 // is copied at once, as fast as it goes, until ByParts and Limit.
-func Replicator(account aws.Config, env config.Replication) (*ledger.Ledger, *s3store.Store, *replicate.Replicator) {
+func Replicator(account awsconfig.Config, env config.Replication) (*ledger.Ledger, *s3store.Store, *replicate.Replicator) {
 	items := ledger.New(account, ledger.Tables{
 		Rules: env.RulesTable, Provenance: env.ProvenanceTable, Runs: env.RunsTable, Transfers: env.TransfersTable,
 	})
@@ -57,7 +55,7 @@ func Replicator(account aws.Config, env config.Replication) (*ledger.Ledger, *s3
 }
 
 // ByParts has the replicator hand large objects over to the transfer workers.
-func ByParts(r *replicate.Replicator, account aws.Config, items *ledger.Ledger, env config.ByParts) {
+func ByParts(r *replicate.Replicator, account awsconfig.Config, items *ledger.Ledger, env config.ByParts) {
 	r.Transfers = &transfer.Transfers{Store: items, Queue: queue.New(account, env.QueueURL), Now: time.Now, NewID: rand.Text}
 	r.ByParts = env.Threshold
 }
