@@ -155,6 +155,8 @@ func (b chromium) open(t *testing.T, l look, address string) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
 	p := &tab{T: t, chromium: b, look: l, ctx: ctx}
+	p.allow("htmx:afterRequest") // with these htmx tells that what nobody
+	p.allow("htmx:sendAbort")    // waits for any more was aborted
 	t.Cleanup(func() {
 		if t.Failed() {
 			p.shoot("failed")

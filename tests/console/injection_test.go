@@ -133,6 +133,9 @@ func TestNothingThatIsShownIsTakenForMarkup(t *testing.T) {
 		if eval[bool](p, `document.querySelector("#drawer").open`) {
 			p.Error("the drawer is open for what is no rule's name")
 		}
+		if job := s.asked(p.T, 200, "GET", "/jobs/copied", ""); !strings.Contains(job, `"paused":false`) {
+			p.Errorf("somebody paused a rule: %s", job)
+		}
 	}, looks[0])
 }
 

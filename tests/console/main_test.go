@@ -118,54 +118,59 @@ func start() (_ *stage, err error) {
 	if _, err := c.Deny(ctx, s.stack, "ReconcileFunction", "s3:PutObject", "arn:aws:s3:::outlet/refused/*"); err != nil {
 		return nil, err
 	}
-	return s, s.openConsole()
+	proxy, s.opened, err = s.openConsole()
+	return s, err
 }
 
 // openConsole starts what make console does, in a shell that sourced the local
-// cloud's exports.
-func (s *stage) openConsole() error {
+// cloud's exports, and answers the address that it prints.
+func (s *stage) openConsole() (*exec.Cmd, string, error) {
 	root, err := server.Root()
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	binary := filepath.Join(scratch, "localstack")
 	build := exec.Command("go", "build", "-o", binary, "./localstack")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
+		return nil, "", fmt.Errorf("%w\n%s", err, out)
 	}
-	proxy = exec.Command(binary, "console")
-	proxy.Dir, proxy.Stderr = root, os.Stderr
-	proxy.Env = append(os.Environ(), "AWS_PROFILE=")
+	console := exec.Command(binary, "console")
+	console.Dir, console.Stderr = root, os.Stderr
+	console.Env = append(os.Environ(), "AWS_PROFILE=")
 	for line := range strings.Lines(s.cloud.Exports()) {
-		proxy.Env = append(proxy.Env, strings.TrimPrefix(strings.TrimSpace(line), "export "))
+		console.Env = append(console.Env, strings.TrimPrefix(strings.TrimSpace(line), "export "))
 	}
-	out, err := proxy.StdoutPipe()
+	out, err := console.StdoutPipe()
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	if err := proxy.Start(); err != nil {
-		return err
+	if err := console.Start(); err != nil {
+		return nil, "", err
 	}
 	address := regexp.MustCompile(`^http://127\.0\.0\.1:\d+/\?token=\w+$`)
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if address.MatchString(lines.Text()) {
-			s.opened = lines.Text()
-			return nil
+			return console, lines.Text(), nil
 		}
 	}
-	return errors.New("make console printed no address")
+	return console, "", errors.New("make console printed no address")
+}
+
+// endConsole ends it as Ctrl-C does.
+func endConsole(console *exec.Cmd) error {
+	if err := console.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
+	return console.Wait()
 }
 
 // stop leaves nothing running.
 func stop() error {
 	closeBrowser()
 	var errs []error
-	if proxy != nil && proxy.Process != nil {
-		_ = proxy.Process.Signal(os.Interrupt)
-		if err := proxy.Wait(); err != nil {
-			errs = append(errs, fmt.Errorf("make console: %w", err))
-		}
+	if proxy != nil {
+		errs = append(errs, endConsole(proxy))
 	}
 	if running != nil {
 		errs = append(errs, running.Stop())

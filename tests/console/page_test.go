@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"bucket-replicator/shared/object"
 
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"golang.org/x/sync/errgroup"
 )
 
 func TestARunIsWatchedUntilItSucceeded(t *testing.T) {
@@ -128,12 +132,99 @@ func TestEachTabOfARule(t *testing.T) {
 	})
 }
 
+func TestARuleIsMadeTriedChangedAndRemoved(t *testing.T) {
+	inBrowser(t, func(p *tab, s *stage) {
+		name := "made-" + p.look.name
+		text := fmt.Sprintf("name: %[1]s\nsource: { bucket: shop, prefix: fuzzed/%[1]s/ }\ndestination: { bucket: outlet, prefix: fuzzed/%[1]s/ }\npriority: 1\n", name)
+		s.put(p.T, "shop", "fuzzed/"+name+"/a")
+		p.click(anywhere, "DisclosureTriangle", "New rule")
+		p.fill("The new rule as YAML", strings.Replace(text, "bucket: outlet", "bucket: outlt", 1))
+		p.click(anywhere, "button", "Validate")
+		p.sees("It cannot be used")
+		p.sees("outlt")
+		p.shows("invalid")
+		p.fill("The new rule as YAML", text)
+		p.click(anywhere, "button", "Validate")
+		p.sees("Nothing is wrong with it.")
+		p.click(anywhere, "button", "Plan")
+		p.sees("A run now would look at 1 key.")
+		p.shows("planned")
+		p.click(anywhere, "button", "Make the rule")
+		p.sees("Made through the API, revision")
+		p.shows("made")
+		before := eval[string](p, `document.querySelector("#detail p").innerText`)
+		p.fill("The rule as YAML", text+"interval: 12h\n")
+		p.click(p.dialog, "button", "Apply")
+		p.await("another revision", fmt.Sprintf(`(document.querySelector("#detail p")?.innerText ?? %[1]q) !== %[1]q`, before))
+		p.await("the change", `document.querySelector("#detail textarea").value.includes("interval: 12h")`)
+		p.click(p.dialog, "button", "Delete rule")
+		p.click(p.dialog, "button", "Delete the rule")
+		p.await("the rule's end", fmt.Sprintf("!%s", rowOf(name)))
+	})
+}
+
+// The list is read page by page, however long it is.
+func TestTenThousandFailures(t *testing.T) {
+	s := deployed(t)
+	s.crowd(t, 10_000)
+	inBrowser(t, func(p *tab, s *stage) {
+		p.click(p.in("crowded"), "link", "replication:crowded")
+		p.click(p.dialog, "link", "Failures")
+		p.sees("crowded/09999")
+		p.shows("first page")
+		p.click(p.dialog, "button", "Older failures")
+		p.sees("crowded/09900")
+		if n := eval[int](p, `document.querySelectorAll("#detail li").length`); n != 100 {
+			p.Errorf("two pages have %d failures", n)
+		}
+	})
+}
+
+// crowd records so many failures of the rule crowded, each a second after the
+// other.
+func (s *stage) crowd(t *testing.T, n int) {
+	t.Helper()
+	g, ctx := errgroup.WithContext(t.Context())
+	g.SetLimit(32)
+	began := time.Now().Add(-time.Duration(n) * time.Second)
+	for i := range n {
+		key := fmt.Sprintf("crowded/%05d", i)
+		g.Go(func() error {
+			return s.ledger.Fail(ctx, object.Failure{
+				Rule: "crowded", Source: object.Ref{Bucket: object.Bucket{Backend: object.AWS, Name: "drafts"}, Key: key},
+				Dest:       object.Ref{Bucket: object.Bucket{Backend: object.AWS, Name: "outlet"}, Key: key},
+				OccurredAt: began.Add(time.Duration(i) * time.Second), Code: "AccessDenied", Message: "one of many", Advice: "Let the role write.",
+			})
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheConsoleIsGone(t *testing.T) {
+	inBrowser(t, func(p *tab, s *stage) {
+		console, address, err := s.openConsole()
+		if err != nil {
+			p.Fatal(err)
+		}
+		alone := p.chromium.open(p.T, p.look, address)
+		alone.rowSees("copied", "Run now")
+		if err := endConsole(console); err != nil {
+			p.Fatal(err)
+		}
+		alone.allow("ERR_CONNECTION_REFUSED")
+		alone.allow("htmx:sendError")
+		alone.click(alone.in("copied"), "button", "Run now")
+		alone.sees("There is no answer: is make console still running?")
+		alone.shows("gone")
+	})
+}
+
 // Somebody without a mouse gets everywhere, and the focus stays with what they
 // were at.
 func TestTheKeyboardSuffices(t *testing.T) {
 	inBrowser(t, func(p *tab, s *stage) {
-		p.allow("htmx:afterRequest") // how htmx tells that what nobody
-		p.allow("htmx:sendAbort")    // waits for any more was aborted
 		p.tabTo("link replication:copied")
 		p.press(kb.Enter)
 		p.await("the drawer", `document.querySelector("#drawer").open`)
@@ -212,12 +303,18 @@ func (p *tab) focused(want string) {
 	})
 }
 
+// fill puts a text into the field of a name, in place of what it has.
+func (p *tab) fill(name, text string) {
+	p.Helper()
+	p.click(anywhere, "textbox", name)
+	p.do("type", chromedp.KeyEvent("a", chromedp.KeyModifiers(input.ModifierCtrl)), input.InsertText(text))
+}
+
 // lookUp asks for the status of an object.
 func (p *tab) lookUp(bucket, key string) {
 	p.Helper()
 	for name, text := range map[string]string{"Bucket": bucket, "Key": key} {
-		p.click(anywhere, "textbox", name)
-		p.do("type", chromedp.KeyEvent("a", chromedp.KeyModifiers(input.ModifierCtrl)), input.InsertText(text))
+		p.fill(name, text)
 	}
 	p.click(anywhere, "button", "Look up")
 }
