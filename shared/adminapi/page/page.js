@@ -144,9 +144,13 @@ document.addEventListener("htmx:confirm", (event) => {
 });
 $("ask").addEventListener("close", () => {
   if ($("ask").open) return; // again: this tells of the question before
-  focusOn(asked.id);
+  if (lost()) focusOn(asked.id);
   if ($("ask").returnValue === "yes") asked.issueRequest(true);
 });
+
+// lost tells whether nothing has the focus. A dialog that closes gives it back
+// itself, before it says that it has closed, and somebody may have gone on since.
+const lost = () => document.activeElement === document.body;
 
 // focusOn a button, or where it is gone on the name of the same rule, or where
 // that is gone too on what stands above.
@@ -182,7 +186,7 @@ $("drawer").addEventListener("close", () => {
   $("detail").replaceChildren();
   tell($("drawer-said"));
   if (location.hash) history.replaceState(null, "", location.pathname);
-  focusOn("open:" + shown);
+  if (lost()) focusOn("open:" + shown);
 });
 
 document.addEventListener("click", ({target}) => {
@@ -204,7 +208,7 @@ if (window.htmx && window.Idiomorph) {
     // Somebody applied a text, and looks at something else meanwhile.
     if (detail.requestConfig.verb === "put" && !detail.requestConfig.elt.isConnected) detail.shouldSwap = false;
   });
-  document.addEventListener("htmx:afterSwap", () => { if (at && document.activeElement === document.body) focusOn(at); });
+  document.addEventListener("htmx:afterSwap", () => { if (at && lost()) focusOn(at); });
   show();
 } else {
   $("jobs").replaceChildren();
