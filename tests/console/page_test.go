@@ -53,6 +53,7 @@ func TestAFailureTellsWhatToDo(t *testing.T) {
 	inBrowser(t, func(p *tab, s *stage) {
 		s.put(p.T, "drafts", "refused/report.pdf")
 		p.click(p.in("refused"), "button", "Run now")
+		p.sees("refused: Run now: done")
 		p.click(p.in("refused"), "link", "What failed, and what to do")
 		p.sees("refused/report.pdf")
 		p.sees("AccessDenied")
