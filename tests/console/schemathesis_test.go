@@ -106,5 +106,5 @@ func TestTheAPIIsAsItsDocumentSays(t *testing.T) {
 	tool("schemathesis", "--config-file", config, "run", fuzzed, "--url", s.console(),
 		"--header", "Cookie:console-"+opened.Port()+"="+opened.Query().Get("token"), "--header", "Origin:"+s.console(),
 		"--request-timeout", "30", "--max-examples", fmt.Sprint(*examples), "--seed", fmt.Sprint(*seed),
-		"--generation-database", "none", "--workers", "1", "--continue-on-failure")
+		"--generation-database", "none", "--workers", "3", "--continue-on-failure")
 }
