@@ -95,11 +95,10 @@ type world struct {
 	workers int
 	limits  *storetest.Limits // nil: none hold
 
-	mu    sync.Mutex
-	clock time.Time
-	fate  storetest.Hook
-	ids   int
-	// chained: b is a source too.
+	mu      sync.Mutex
+	clock   time.Time
+	fate    storetest.Hook
+	ids     int
 	changes []object.Change // told by the fake, of the source's bucket
 }
 
