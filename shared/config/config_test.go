@@ -48,6 +48,16 @@ func lookup(env map[string]string) func(string) string {
 	return func(name string) string { return env[name] }
 }
 
+// names fails unless the error names every variable that is not set.
+func names(t *testing.T, err error, variables ...string) {
+	t.Helper()
+	for _, name := range variables {
+		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
+			t.Errorf("%s is not named: %v", name, err)
+		}
+	}
+}
+
 func TestReplicateReadsItsEnvironment(t *testing.T) {
 	got, err := config.ReadReplicate(lookup(environment()))
 	if err != nil {
@@ -139,15 +149,8 @@ func TestTransferReadsItsEnvironment(t *testing.T) {
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
-	_, err = config.ReadTransfer(func(string) string { return "" })
-	for _, name := range []string{
-		"RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "TRANSFERS_TABLE", "TRANSFERS_QUEUE_URL", "EVENTS_QUEUE_URL",
-		"TRANSFER_WORKERS", "MAX_RECEIVES", "VISIBILITY_TIMEOUT",
-	} {
-		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
-			t.Errorf("%s is not named: %v", name, err)
-		}
-	}
+	_, err = config.ReadTransfer(lookup(nil))
+	names(t, err, "RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "TRANSFERS_TABLE", "TRANSFERS_QUEUE_URL", "EVENTS_QUEUE_URL", "TRANSFER_WORKERS", "MAX_RECEIVES", "VISIBILITY_TIMEOUT")
 }
 
 func TestReconcileReadsItsEnvironment(t *testing.T) {
@@ -165,15 +168,8 @@ func TestReconcileReadsItsEnvironment(t *testing.T) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
 
-	_, err = config.ReadReconcile(func(string) string { return "" })
-	for _, name := range []string{
-		"RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "SHARDS_QUEUE_URL", "SWEEP_CONCURRENCY", "VISIBILITY_TIMEOUT",
-		"TRANSFERS_TABLE", "TRANSFERS_QUEUE_URL", "TRANSFER_THRESHOLD",
-	} {
-		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
-			t.Errorf("%s is not named: %v", name, err)
-		}
-	}
+	_, err = config.ReadReconcile(lookup(nil))
+	names(t, err, "RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "SHARDS_QUEUE_URL", "SWEEP_CONCURRENCY", "VISIBILITY_TIMEOUT", "TRANSFERS_TABLE", "TRANSFERS_QUEUE_URL", "TRANSFER_THRESHOLD")
 	env["SWEEP_CONCURRENCY"] = "1"
 	if _, err := config.ReadReconcile(lookup(env)); err == nil || !strings.Contains(err.Error(), "from 2 to 1000") {
 		t.Errorf("one worker, which Lambda refuses to be the bound: %v", err)
@@ -196,12 +192,8 @@ func TestScheduleReadsItsEnvironment(t *testing.T) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
 
-	_, err = config.ReadSchedule(func(string) string { return "" })
-	for _, name := range []string{"RULES_TABLE", "RUNS_TABLE", "SHARDS_QUEUE_URL", "EVENTS_QUEUE_URL", "TRANSFERS_TABLE", "TRANSFERS_QUEUE_URL", "TRANSFER_WORKERS"} {
-		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
-			t.Errorf("%s is not named: %v", name, err)
-		}
-	}
+	_, err = config.ReadSchedule(lookup(nil))
+	names(t, err, "RULES_TABLE", "RUNS_TABLE", "SHARDS_QUEUE_URL", "EVENTS_QUEUE_URL", "TRANSFERS_TABLE", "TRANSFERS_QUEUE_URL", "TRANSFER_WORKERS")
 }
 
 func TestAdminReadsItsEnvironment(t *testing.T) {
@@ -217,10 +209,6 @@ func TestAdminReadsItsEnvironment(t *testing.T) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
 
-	_, err = config.ReadAdmin(func(string) string { return "" })
-	for _, name := range []string{"RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "TRANSFERS_TABLE", "SHARDS_QUEUE_URL", "VISIBILITY_TIMEOUT"} {
-		if err == nil || !strings.Contains(err.Error(), name+" is not set") {
-			t.Errorf("%s is not named: %v", name, err)
-		}
-	}
+	_, err = config.ReadAdmin(lookup(nil))
+	names(t, err, "RULES_TABLE", "PROVENANCE_TABLE", "RUNS_TABLE", "TRANSFERS_TABLE", "SHARDS_QUEUE_URL", "VISIBILITY_TIMEOUT")
 }
