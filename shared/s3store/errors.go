@@ -54,9 +54,34 @@ func classify(op string, at object.Ref, err error) error {
 		}
 		return ours
 	}
-	e := &object.Error{Op: op, Ref: at, Err: err}
+	e := &object.Error{Op: op, Ref: at, Err: inWords(err)}
 	e.Class, e.Code = classOf(op, err)
 	return e
+}
+
+// refused is an error in the words of the server that answered it, without
+// those of the SDK around them: people read it on the page.
+type refused struct {
+	words string
+	error
+}
+
+func (r *refused) Error() string { return r.words }
+func (r *refused) Unwrap() error { return r.error }
+
+// inWords is err as its server put it, with the request's id, by which its
+// operators find it.
+func inWords(err error) error {
+	var api smithy.APIError
+	if !errors.As(err, &api) || api.ErrorMessage() == "" {
+		return err
+	}
+	words := api.ErrorMessage()
+	var answer *awshttp.ResponseError
+	if errors.As(err, &answer) && answer.ServiceRequestID() != "" {
+		words += " (request " + answer.ServiceRequestID() + ")"
+	}
+	return &refused{words, err}
 }
 
 func classOf(op string, err error) (object.Class, string) {

@@ -3,6 +3,7 @@ package s3store_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 
 	"bucket-replicator/shared/object"
@@ -92,5 +93,24 @@ func TestACancelledCallIsRetryable(t *testing.T) {
 	_, err := script(t).store(native).Head(ctx, toB, false)
 	if object.ClassOf(err) != object.Retryable || object.CodeOf(err) != "RequestCanceled" || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnErrorIsInTheWordsOfItsServer(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer answer
+		want   string
+	}{
+		"it says why":       {answer{status: 403, header: http.Header{"X-Amz-Request-Id": {"R1"}}, body: "<Error><Code>AccessDenied</Code><Message>not you</Message></Error>"}, "delete " + toB.String() + ": AccessDenied: not you (request R1)"},
+		"without an id":     {failed(404, "NoSuchBucket"), "delete " + toB.String() + ": NoSuchBucket: m"},
+		"without a body":    {answer{status: 405, header: http.Header{"X-Amz-Request-Id": {"R2"}}}, "delete " + toB.String() + ": MethodNotAllowed: Method Not Allowed (request R2)"},
+		"without an answer": {answer{hangUp: true}, ""}, // the SDK's words are all there is
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := script(t, c.answer, c.answer, c.answer).store(native).Delete(t.Context(), toB, "e")
+			if err == nil || c.want != "" && err.Error() != c.want {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
 	}
 }
