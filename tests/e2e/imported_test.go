@@ -82,19 +82,26 @@ func TestTwoBucketsReplicateToEachOther(t *testing.T) {
 		s.stands(t, at{other[from.bucket], from.key}, leads[from.bucket], "destination", "REPLICA")
 	}
 
-	// Of an object where it was written, and of a replica.
-	for _, key := range []string{"shared/z1", "shared/g1"} {
-		s.delete(t, at{zurich, key})
+	// On either side, of an object where it was written and of a replica.
+	deletes := []at{{zurich, "shared/z1"}, {zurich, "shared/g1"}, {geneva, "shared/g2"}}
+	for _, where := range deletes {
+		there := at{other[where.bucket], where.key}
+		s.delete(t, where)
 		await(t, func() (bool, error) {
-			_, found, err := s.get(t.Context(), at{geneva, key})
+			_, found, err := s.get(t.Context(), there)
 			return !found, err
-		}, func() string { return "the delete of " + key + " to reach " + geneva })
+		}, func() string { return fmt.Sprintf("the delete of %s to reach %s", where, there) })
 	}
 	s.settles(t)
 	for bucket := range other {
 		versions, markers := s.history(t, at{bucket, "shared/"})
-		if len(versions) != 4 || len(markers) != 2 || markers["shared/z1"] != 1 || markers["shared/g1"] != 1 {
-			t.Errorf("%s has %v and the markers %v: two were deleted, a marker for each", bucket, versions, markers)
+		if len(versions) != 4 || len(markers) != len(deletes) {
+			t.Errorf("%s has %v and the markers %v: %d were deleted, a marker for each", bucket, versions, markers, len(deletes))
+		}
+		for _, what := range deletes {
+			if markers[what.key] != 1 {
+				t.Errorf("%s has %d markers of %s, want one", bucket, markers[what.key], what.key)
+			}
 		}
 		if versions, markers := s.history(t, at{bucket, "private/"}); len(markers) > 0 || len(versions) > 0 && bucket == geneva {
 			t.Errorf("outside the prefix %s has %v, %v", bucket, versions, markers)
