@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"bucket-replicator/shared/decide"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
@@ -303,8 +304,13 @@ func status(b jobBody, r rule.Rule, last run.Run, now time.Time) (word, sentence
 	case run.Cancelled:
 		return statusCancelled, fmt.Sprintf("Run %d was cancelled; what it had not come to is left to the next one.", last.ID), ""
 	default:
-		return statusOK, fmt.Sprintf("Run %d saw every key: %s, %s copied, %d deleted.",
-			last.ID, count(last.Scanned, "key"), count(last.Copied, "object"), last.Deleted), ""
+		sentence = fmt.Sprintf("Run %d saw every key: %s, %s copied, %d deleted.",
+			last.ID, count(last.Scanned, "key"), count(last.Copied, "object"), last.Deleted)
+		if large := last.Skipped[string(decide.Transferring)]; large > 0 {
+			sentence += fmt.Sprintf(" It left %s to be copied by parts.", count(large, "large object"))
+			hint = " GET /objects says how far one is."
+		}
+		return statusOK, sentence, hint
 	}
 }
 

@@ -59,6 +59,8 @@ func TestTheStatusOfAJob(t *testing.T) {
 			w.ask("POST /jobs/a/approve-deletes")
 		}, fields{"status": "running", "status_raw": "running", "detail": "Run 1 deletes; 1 key scanned so far."}},
 		"ok": {finish(run.Totals{Scanned: 1, Deleted: 1}), fields{"status": "ok", "detail": "Run 1 saw every key: 1 key, 0 objects copied, 1 deleted."}},
+		"ok, and large objects are on their way": {finish(run.Totals{Scanned: 2, Skipped: map[string]int64{"transferring": 2}}), fields{"status": "ok",
+			"detail": "Run 1 saw every key: 2 keys, 0 objects copied, 0 deleted. It left 2 large objects to be copied by parts. GET /objects says how far one is."}},
 		"some objects failed": {finish(run.Totals{Scanned: 2, Errors: 1, Copied: 1}), fields{"status": "errors", "status_raw": "completed_with_errors",
 			"detail": "Run 1 saw every key, but 1 object failed: see /jobs/a/failures for why, and what to do."}},
 		"failed": {func(w *world) {
