@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 
 // patience bounds every wait. What is waited for takes a second or two; on a
 // busy machine more.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // stage is a deployed stack, and the console in front of it.
 type stage struct {
