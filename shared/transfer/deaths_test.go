@@ -51,33 +51,47 @@ func (w *world) dyingAt(nth int, late bool) (died func() bool) {
 
 // TestTenDeathsAtRandom kills ten workers of one transfer.
 func TestTenDeathsAtRandom(t *testing.T) {
-	const parts, deaths = 60, 10
 	for seed := range uint64(200) {
-		random := rand.New(rand.NewPCG(seed, 1))
-		w := newWorld(t, storetest.Traits{})
-		w.put(body("1", parts))
-		killed := 0
-		for killed < deaths {
-			waiting := w.tickets.take()
-			if len(waiting) == 0 {
-				w.pass(time.Minute)
-				w.tick()
-				continue
-			}
-			w.tickets.messages = waiting[1:]
-			died := w.dyingAt(1+random.IntN(12), random.IntN(2) == 0)
-			w.work(waiting[0])
-			if w.fated(nil); died() {
-				killed++
-			}
+		tenDeaths(t, seed, 0)
+	}
+}
+
+// TestTenDeathsAmongClocksThatAreApart has each worker's clock wrong by up to a
+// minute, its own way.
+func TestTenDeathsAmongClocksThatAreApart(t *testing.T) {
+	for seed := range uint64(200) {
+		tenDeaths(t, seed, time.Minute)
+	}
+}
+
+func tenDeaths(t *testing.T, seed uint64, apart time.Duration) {
+	const parts, deaths = 60, 10
+	random := rand.New(rand.NewPCG(seed, 1))
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", parts))
+	killed := 0
+	for killed < deaths {
+		waiting := w.tickets.take()
+		if len(waiting) == 0 {
+			w.pass(time.Minute)
+			w.tick()
+			continue
 		}
-		w.settle()
-		w.inStep()
-		if w.copied() > parts+deaths {
-			t.Errorf("%d parts were copied", w.copied())
+		w.tickets.messages = waiting[1:]
+		w.skew = time.Duration((2*random.Float64() - 1) * float64(apart))
+		died := w.dyingAt(1+random.IntN(12), random.IntN(2) == 0)
+		w.work(waiting[0])
+		if w.fated(nil); died() {
+			killed++
 		}
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
+	}
+	w.skew = 0
+	w.settle()
+	w.inStep()
+	if w.copied() > parts+deaths {
+		t.Errorf("%d parts were copied", w.copied())
+	}
+	if t.Failed() {
+		t.Fatalf("seed %d", seed)
 	}
 }

@@ -97,6 +97,7 @@ type world struct {
 
 	mu      sync.Mutex
 	clock   time.Time
+	skew    time.Duration // of the functions' clocks against S3's
 	fate    storetest.Hook
 	ids     int
 	changes []object.Change // told by the fake, of the source's bucket
@@ -153,6 +154,13 @@ func (w *world) now() time.Time {
 	return w.clock
 }
 
+// believed is the time as functions have it.
+func (w *world) believed() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clock.Add(w.skew)
+}
+
 func (w *world) pass(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -161,7 +169,7 @@ func (w *world) pass(d time.Duration) {
 
 func (w *world) transfers() *transfer.Transfers {
 	return &transfer.Transfers{
-		Store: w.store, Queue: w.tickets, Now: w.now, Workers: w.workers,
+		Store: w.store, Queue: w.tickets, Now: w.believed, Workers: w.workers,
 		NewID: func() string {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -180,7 +188,7 @@ func (s inParts) Begin(ctx context.Context, want object.Transfer) error {
 }
 
 func (w *world) replicator() *replicate.Replicator {
-	r := replicate.New(w.objects, w.ledger, w.ledger, w.now, leaseTTL)
+	r := replicate.New(w.objects, w.ledger, w.ledger, w.believed, leaseTTL)
 	r.Transfers, r.ByParts = inParts{w.transfers()}, byParts
 	return r
 }
