@@ -1,10 +1,12 @@
 package reconcile_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/storetest"
+	"bucket-replicator/shared/telemetry"
 )
 
 // calm is a world in which nothing fails.
@@ -347,6 +350,26 @@ func TestHoursAddUpToWhatRunsDid(t *testing.T) {
 }
 
 // A shard that nobody gets on with fails its run, and does not come for ever.
+func TestWhatIsParkedIsOneSkip(t *testing.T) {
+	w := calm(t, storetest.Traits{})
+	w.does(func() {
+		w.objects.Put(object.Ref{Bucket: source, Key: "frozen"}, storetest.Content{Body: []byte("x"), StorageClass: "GLACIER"})
+	})
+	_, ticket := w.start(false)
+	var lines bytes.Buffer
+	worker := w.worker(10)
+	worker.Metrics = telemetry.NewMetrics("Test", &lines, w.now)
+	if err := worker.Work(context.Background(), ticket, "worker"); err != nil {
+		t.Fatal(err)
+	}
+	if err := worker.Metrics.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines.String(); !strings.Contains(got, `"ObjectsSkipped":1,`) || !strings.Contains(got, `"reason":"archived"`) {
+		t.Errorf("the metrics are %s", got)
+	}
+}
+
 func TestAShardWithoutProgressFails(t *testing.T) {
 	w := calm(t, storetest.Traits{})
 	w.put(source, "a", "x")

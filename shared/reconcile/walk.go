@@ -312,7 +312,7 @@ func (k *walk) count(ctx context.Context, totals *run.Totals, o replicate.Outcom
 			return err
 		}
 	}
-	if o.Result != replicate.Skipped {
+	if o.Result != replicate.Skipped && o.Result != replicate.Parked { // those are counted with their segment
 		replicate.Report(ctx, k.log, k.Metrics, o)
 	}
 	return nil
