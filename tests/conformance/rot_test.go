@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +28,10 @@ import (
 // they were, so only a verification by bytes can know.
 func TestBytesThatRotAreFoundByReadingThem(t *testing.T) {
 	running, err := server.Versitygw(t.Context(), server.Options{Dir: t.TempDir()})
+	if errors.Is(err, server.ErrNotInstalled) && os.Getenv("CI") != "true" {
+		t.Logf("UNTESTED: %v", err)
+		return
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
