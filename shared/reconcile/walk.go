@@ -285,8 +285,11 @@ func (k *walk) count(ctx context.Context, totals *run.Totals, o replicate.Outcom
 		totals.Deleted++
 	case replicate.Skipped, replicate.Parked, replicate.Retagged:
 		totals.Skip(string(o.Reason), 1)
-		if o.Reason == decide.Adopted {
+		switch {
+		case o.Reason == decide.Adopted:
 			k.log.InfoContext(ctx, "adopted", "dest_bucket", o.Dest.Bucket.String(), "dest_key", o.Dest.Key)
+		case o.Result == replicate.Parked:
+			k.log.InfoContext(ctx, "parked", "reason", string(o.Reason), "bucket", o.Source.Bucket.String(), "key", o.Source.Key)
 		}
 	case replicate.Deferred:
 		if o.Wait > 0 {
