@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"bucket-replicator/localstack/signed"
@@ -68,6 +69,35 @@ func (c *Cloud) Logs(ctx context.Context, group string) ([]string, error) {
 		}
 		request["nextToken"] = page.NextToken
 	}
+}
+
+// Transcript is the last lines, at most so many, of each log group that anybody
+// wrote to: what a failed test shows, since the cloud and its logs end with it.
+func (c *Cloud) Transcript(ctx context.Context, last int) string {
+	var groups struct {
+		LogGroups []struct {
+			LogGroupName string `json:"logGroupName"`
+		} `json:"logGroups"`
+	}
+	if err := c.callLogs(ctx, "DescribeLogGroups", struct{}{}, &groups); err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for _, g := range groups.LogGroups {
+		lines, err := c.Logs(ctx, g.LogGroupName)
+		if err != nil {
+			lines = []string{err.Error()}
+		}
+		if len(lines) == 0 {
+			continue
+		}
+		from := max(0, len(lines)-last)
+		fmt.Fprintf(&b, "%s, %d lines before these:\n", g.LogGroupName, from)
+		for _, line := range lines[from:] {
+			fmt.Fprintf(&b, "  %s\n", strings.TrimSpace(line))
+		}
+	}
+	return b.String()
 }
 
 // callLogs makes one call of CloudWatch Logs.

@@ -155,6 +155,7 @@ func (e endpoint) observe(ctx context.Context, what object.Capability, kept bool
 type condition struct {
 	match  string // the tag that the object must have
 	absent bool   // there must be none
+	vain   bool   // it is not expected to hold: see held
 }
 
 // conditionOf is that the object has this tag, or is absent where it is empty.
@@ -191,7 +192,7 @@ func (e endpoint) write(ctx context.Context, at object.Ref, etag string, what ob
 	}
 	if claim := (learning{e.name(), what}); !known && tries && e.capabilities.begin(claim) {
 		defer e.capabilities.end(claim)
-		copied, err = e.learn(ctx, etag, what, act)
+		copied, err = e.learn(ctx, at, etag, what, act)
 		return e.overMarker(ctx, at, etag, what, act, copied, false, err)
 	}
 	copied, err = act(condition{})
@@ -220,13 +221,20 @@ func (e endpoint) overMarker(ctx context.Context, at object.Ref, etag string, wh
 // refused, nothing happened, and the write is made as it is meant to be; that it
 // then succeeds shows that it was this condition that was refused. A condition
 // on absence is tried on the object that must be replaced, or else on the
-// replica itself, which gets the same bytes again.
-func (e endpoint) learn(ctx context.Context, destETag string, what object.Capability, act func(condition) (object.Copied, error)) (object.Copied, error) {
+// replica itself, which gets the same bytes again. A try without an answer
+// teaches nothing, and stands in nobody's way.
+func (e endpoint) learn(ctx context.Context, at object.Ref, destETag string, what object.Capability, act func(condition) (object.Copied, error)) (object.Copied, error) {
 	ignored := func(copied object.Copied) (object.Copied, error) {
 		e.observe(ctx, what, false)
 		return copied, nil
 	}
-	copied, err := act(condition{match: nobodys})
+	unlearnt := func() (object.Copied, error) {
+		if err := e.unchanged(ctx, at, destETag); err != nil {
+			return object.Copied{}, err
+		}
+		return act(condition{})
+	}
+	copied, err := act(condition{match: nobodys, vain: true})
 	switch {
 	case err == nil:
 		return ignored(copied)
@@ -235,14 +243,19 @@ func (e endpoint) learn(ctx context.Context, destETag string, what object.Capabi
 			return ignored(copied)
 		}
 		return copied, err
+	case unanswered(err):
+		return unlearnt()
 	case !refusedCondition(err):
 		return copied, err
 	}
 	if destETag != "" {
 		if what != object.DeleteConditions { // those know no absence
-			if copied, err = act(condition{absent: true}); err == nil {
+			switch copied, err = act(condition{absent: true, vain: true}); {
+			case err == nil:
 				return ignored(copied)
-			} else if !refusedCondition(err) {
+			case unanswered(err):
+				return unlearnt()
+			case !refusedCondition(err):
 				return copied, err
 			}
 		}
@@ -255,7 +268,7 @@ func (e endpoint) learn(ctx context.Context, destETag string, what object.Capabi
 		return copied, err
 	}
 	var sources *object.Error // classified already: the source's
-	switch again, err := act(condition{absent: true}); {
+	switch again, err := act(condition{absent: true, vain: true}); {
 	case err == nil:
 		return ignored(again)
 	case !refusedCondition(err), errors.As(err, &sources):
@@ -275,6 +288,13 @@ func (e endpoint) learn(ctx context.Context, destETag string, what object.Capabi
 func refusedCondition(err error) bool {
 	class, _ := classOf("copy", err)
 	return class == object.Premise
+}
+
+// unanswered reports whether the destination hung up, perhaps on what it refused.
+func unanswered(err error) bool {
+	var sources *object.Error // classified already: the source's
+	_, code := classOf("copy", err)
+	return code == codeNoAnswer && !errors.As(err, &sources)
 }
 
 // notUnderstood reports whether the server refused a header that it does not

@@ -3,6 +3,8 @@ package s3store_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -52,6 +54,7 @@ type learner struct {
 	from, to *tiny
 	memory   *memory
 	clock    time.Time
+	hold     time.Duration
 	urls     [2]string
 }
 
@@ -60,7 +63,7 @@ func newLearner(t *testing.T, from, to *tiny, m *memory) *learner {
 	source, dest := httptest.NewServer(from), httptest.NewServer(to)
 	t.Cleanup(source.Close)
 	t.Cleanup(dest.Close)
-	l := &learner{from: from, to: to, memory: m, urls: [2]string{source.URL, dest.URL}, clock: time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)}
+	l := &learner{from: from, to: to, memory: m, urls: [2]string{source.URL, dest.URL}, hold: time.Nanosecond, clock: time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)}
 	l.restart()
 	return l
 }
@@ -75,6 +78,7 @@ func (l *learner) restart() {
 			}
 		},
 		Memory: l.memory,
+		Hold:   l.hold,
 		Now:    func() time.Time { return l.clock },
 	})
 }
@@ -211,6 +215,68 @@ func TestALargeObjectIsNotSentTwiceToLearn(t *testing.T) {
 	}
 	if _, known := l.knows(object.PutConditions); known {
 		t.Error("something was learnt without a try")
+	}
+}
+
+// hastily refuses the writes whose condition does not hold when it has had so many
+// bytes of the body, and hangs up: where more is on its way, the connection is
+// reset, and the answer lost that was not read before.
+func hastily(t *testing.T, s *tiny, after int64) {
+	s.act = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		match, none := r.Header.Get("If-Match"), r.Header.Get("If-None-Match")
+		if r.Method != http.MethodPut || (match == "" || s.kept != nil && match == `"`+s.kept.etag+`"`) && (none == "" || s.kept == nil) {
+			return false
+		}
+		connection, sent, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return true
+		}
+		defer connection.Close()
+		if _, err := io.CopyN(io.Discard, sent, after); err != nil {
+			t.Error(err)
+		}
+		fmt.Fprint(connection, "HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n")
+		return true
+	}
+}
+
+func TestATryIsReadToItsAnswer(t *testing.T) {
+	for name, overwrite := range map[string]bool{"over an object": true, "where nothing is": false} {
+		t.Run(name, func(t *testing.T) {
+			l := newLearner(t, &tiny{}, &tiny{}, &memory{})
+			l.hold = 20 * time.Second
+			l.restart()
+			hastily(t, l.to, 257<<10)
+			large(t, l, overwrite)
+			if kept, known := l.knows(object.PutConditions); !known || !kept {
+				t.Errorf("known %t, kept %t", known, kept)
+			}
+		})
+	}
+}
+
+func TestATryWithoutAnAnswerStandsInNobodysWay(t *testing.T) {
+	for name, overwrite := range map[string]bool{"over an object": true, "where nothing is": false} {
+		t.Run(name, func(t *testing.T) {
+			l := newLearner(t, &tiny{}, &tiny{}, &memory{})
+			hastily(t, l.to, 400_000)
+			large(t, l, overwrite)
+			if _, known := l.knows(object.PutConditions); known {
+				t.Error("something was learnt of a lost answer")
+			}
+		})
+	}
+}
+
+// large brings an object that is far from sent when the first answer comes.
+func large(t *testing.T, l *learner, overwrite bool) {
+	l.from.put(strings.Repeat("x", 7<<20))
+	if err := l.write(t, across(l.from, ""), overwrite); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(l.to.is()); got != 7<<20 {
+		t.Errorf("there are %d bytes", got)
 	}
 }
 

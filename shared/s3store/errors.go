@@ -11,6 +11,9 @@ import (
 	"github.com/aws/smithy-go"
 )
 
+// codeNoAnswer is the code of a request that may have taken effect, or not.
+const codeNoAnswer = "NoAnswer"
+
 // classes of the codes whose HTTP status alone would mislead: S3 sends several
 // of them with a 400 or a 403, and CopyObject any of them inside a 200.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
@@ -109,7 +112,7 @@ func classOf(op string, err error) (object.Class, string) {
 	case errors.As(err, new(*unreadable)):
 		return object.Retryable, "ListingUnreadable"
 	case status == 0:
-		return object.Retryable, "NoAnswer"
+		return object.Retryable, codeNoAnswer
 	case status == http.StatusPreconditionFailed, status == http.StatusNotFound && op != "list":
 		return object.Premise, code
 	case status == http.StatusRequestTimeout, status == http.StatusConflict, status == http.StatusTooManyRequests:

@@ -3,6 +3,7 @@
 package s3store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,9 @@ type Options struct {
 	// RequesterPays says of a bucket that whoever asks for its objects pays, and
 	// that we agree to. Nil: of none.
 	RequesterPays func(object.Bucket) bool
+	// Hold is for how long a body waits for the refusal of a write that is made
+	// to learn what a server keeps; 0: for a second.
+	Hold time.Duration
 	// Now is the clock that tells whether a retention is over; nil: time.Now.
 	Now func() time.Time
 }
@@ -73,6 +77,7 @@ func New(cfg aws.Config, o Options) *Store {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Hold = cmp.Or(o.Hold, time.Second)
 	cfg = cfg.Copy()
 	pool, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
 	if cfg.HTTPClient == nil {

@@ -1,11 +1,13 @@
 package s3store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"time"
 
@@ -48,7 +50,7 @@ func (s *Store) stream(ctx context.Context, c object.Copy, from, to endpoint) (o
 	if aws.ToInt64(look.ContentLength) > maxPut {
 		return object.Copied{}, refusal("TooLargeForOneCopy", "the source is over 5 GiB")
 	}
-	st := &stream{Copy: c, from: from, to: to, look: look, sums: digestsOf(look), now: s.options.Now()}
+	st := &stream{Copy: c, from: from, to: to, look: look, sums: digestsOf(look), now: s.options.Now(), hold: s.options.Hold}
 	trusted, known := to.keeps(ctx, object.Checksums)
 	if st.sums.md5 == nil && (st.sums.checksum == nil || !trusted) {
 		if st.sums.md5, err = from.readMD5(ctx, c, look, st.sums); err != nil {
@@ -81,6 +83,7 @@ type stream struct {
 	look     source
 	sums     digests
 	now      time.Time
+	hold     time.Duration
 	left     []string // what the destination does not take
 }
 
@@ -152,12 +155,19 @@ func (st *stream) once(ctx context.Context, cond condition) (object.Copied, erro
 		Key:    aws.String(st.To.Key),
 		Body:   body,
 	}
+	options := []func(*s3.Options){unrepeated, st.look.expires}
+	if cond.vain {
+		waiting, begin := context.WithTimeout(ctx, st.hold)
+		defer begin()
+		in.Body = &held{body, heldAfter, waiting}
+		options = append(options, func(o *s3.Options) { o.HTTPClient = answers{o.HTTPClient, begin} })
+	}
 	st.look.toPut(in, st.Copy, st.now)
 	in.ContentLength = st.look.ContentLength
 	in.ChecksumAlgorithm = "" // or the SDK would compute one, and send it as a trailer
 	st.sums.header(in)
 	in.IfMatch, in.IfNoneMatch = cond.headers()
-	out, err := st.to.PutObject(ctx, in, unrepeated, st.look.expires)
+	out, err := st.to.PutObject(ctx, in, options...)
 	if failed := body.failure(); failed != nil { // whatever became of a request without its end
 		return object.Copied{}, classify("copy", st.From, failed)
 	}
@@ -168,6 +178,51 @@ func (st *stream) once(ctx context.Context, cond condition) (object.Copied, erro
 		st.to.observe(ctx, object.Checksums, answered(out) != nil)
 	}
 	return object.Copied{Dest: object.Dest{ETag: bare(out.ETag), VersionID: version(out.VersionId)}}, nil
+}
+
+// heldAfter is how much of a body is sent before it waits. Go's server and others
+// (versitygw 1.8.0) read on for up to 256 KiB behind an answer, so what is smaller
+// meets no hang-up, and they answer what is larger only when they had so much.
+const heldAfter = 257 << 10
+
+// held is a body whose rest is read late: after the answer, or when none is
+// expected any longer before all of it was sent. A server may refuse a write by
+// its header and hang up on the body, and then its answer is lost where the
+// client is still sending. "Expect: 100-continue" does not help: some send the
+// 100 before they have looked.
+type held struct {
+	body  io.Reader
+	left  int // bytes to send before it waits
+	until context.Context
+}
+
+func (h *held) Read(p []byte) (int, error) {
+	if h.left == 0 {
+		<-h.until.Done()
+		return h.body.Read(p)
+	}
+	n, err := h.body.Read(p[:min(len(p), h.left)])
+	h.left -= n
+	return n, err
+}
+
+// answers tells when an answer is there, all of it. The SDK would wait for the
+// body first.
+type answers struct {
+	s3.HTTPClient
+	arrived func()
+}
+
+func (a answers) Do(r *http.Request) (*http.Response, error) {
+	defer a.arrived()
+	answer, err := a.HTTPClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	answer.Body = io.NopCloser(bytes.NewReader(text))
+	return answer, err
 }
 
 // answered is the checksum that a server says it keeps.

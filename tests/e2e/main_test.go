@@ -27,6 +27,9 @@ import (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if code != 0 && running != nil {
+		fmt.Fprintln(os.Stderr, running.Transcript(context.Background(), 30))
+	}
 	if err := errors.Join(nothingWasRefused(), stop()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)

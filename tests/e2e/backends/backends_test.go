@@ -69,6 +69,9 @@ func TestObjectsGoToAnotherServerAndBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(local.Transcript(context.Background(), 50))
+		}
 		if err := local.Stop(); err != nil {
 			t.Error(err)
 		}
