@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"bucket-replicator/shared/decide"
+	"bucket-replicator/shared/humanize"
 	"bucket-replicator/shared/run"
 )
 
@@ -170,7 +171,7 @@ func (o operator) follow(ctx context.Context, rule string, answer []byte) error 
 		return err
 	}
 	for r.Status.Active() {
-		o.show("run %d is %s: %d keys seen, %d copied (%s), %d deleted", r.ID, r.Status, r.Scanned, r.Copied, size(r.Bytes), r.Deleted)
+		o.show("run %d is %s: %d keys seen, %d copied (%s), %d deleted", r.ID, r.Status, r.Scanned, r.Copied, humanize.Bytes(r.Bytes), r.Deleted)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("run %d goes on; make runs RULE=%s tells how it is", r.ID, rule)
@@ -214,7 +215,7 @@ func (r runAnswer) String() string {
 		adopted = fmt.Sprintf(" (%d of them adopted)", r.ByReason[string(decide.Adopted)])
 	}
 	return fmt.Sprintf("run %d %s: %d keys seen, %d copied (%s), %d skipped%s, %d deleted, %d failed",
-		r.ID, words(r.Status), r.Scanned, r.Copied, size(r.Bytes), r.Skipped, adopted, r.Deleted, r.Errors)
+		r.ID, words(r.Status), r.Scanned, r.Copied, humanize.Bytes(r.Bytes), r.Skipped, adopted, r.Deleted, r.Errors)
 }
 
 func (o operator) runs(ctx context.Context, rule string) error {
@@ -227,11 +228,11 @@ func (o operator) runs(ctx context.Context, rule string) error {
 	for _, r := range list.Runs {
 		took := "-"
 		if !r.EndedAt.IsZero() {
-			took = span(r.EndedAt.Sub(r.StartedAt))
+			took = humanize.Duration(r.EndedAt.Sub(r.StartedAt))
 		}
 		rows = append(rows, []string{
 			fmt.Sprint(r.ID), words(r.Status), r.Trigger, o.when(r.StartedAt, "-"), took, fmt.Sprint(r.Scanned),
-			fmt.Sprint(r.Copied), size(r.Bytes), fmt.Sprint(r.Skipped), fmt.Sprint(r.Deleted), fmt.Sprint(r.Errors),
+			fmt.Sprint(r.Copied), humanize.Bytes(r.Bytes), fmt.Sprint(r.Skipped), fmt.Sprint(r.Deleted), fmt.Sprint(r.Errors),
 		})
 	}
 	return o.table(rows)

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"bucket-replicator/shared/humanize"
 	"bucket-replicator/shared/run"
 )
 
@@ -62,37 +63,10 @@ func (o operator) when(t time.Time, none string) string {
 	case t.IsZero():
 		return none
 	case t.After(now):
-		return "in " + span(t.Sub(now))
+		return "in " + humanize.Duration(t.Sub(now))
 	default:
-		return span(now.Sub(t)) + " ago"
+		return humanize.Duration(now.Sub(t)) + " ago"
 	}
-}
-
-func span(d time.Duration) string {
-	switch {
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.0f s", d.Seconds())
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%.0f min", d.Minutes())
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%.0f h", d.Hours())
-	default:
-		return fmt.Sprintf("%.0f days", d.Hours()/24)
-	}
-}
-
-func size(bytes int64) string {
-	const units = "kMGTPE"
-	if bytes < 1000 {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	n, i := float64(bytes)/1000, 0
-	for ; n >= 1000; i++ {
-		n /= 1000
-	}
-	return fmt.Sprintf("%.1f %cB", n, units[i])
 }
 
 func words(s run.State) string { return strings.ReplaceAll(string(s), "_", " ") }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"bucket-replicator/shared/humanize"
 	"bucket-replicator/shared/run"
 )
 
@@ -52,7 +53,7 @@ func (o operator) verify(ctx context.Context, rule string) error {
 		if !v.Status.Active() {
 			break
 		}
-		o.show("verification %d is %s: %d keys seen, %s of each side read", v.ID, v.Status, v.Scanned, size(v.Bytes))
+		o.show("verification %d is %s: %d keys seen, %s of each side read", v.ID, v.Status, v.Scanned, humanize.Bytes(v.Bytes))
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("verification %d goes on; make console tells how it is", v.ID)

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"bucket-replicator/shared/humanize"
 )
 
 // The plots are SVG in percent of their width, so that they fit any screen and
@@ -109,7 +111,7 @@ func hoursViewOf(b hoursBody) hoursView {
 			continue
 		}
 		mean := time.Duration(h.Lag.Mean) * time.Millisecond
-		at := mark{X: middle, Y: pixels(height(mean), plotTop, plotBase), Text: fmt.Sprintf("%s UTC: %s on average, 99%% within %s", clock, span(mean), bound(h.Lag.Most))}
+		at := mark{X: middle, Y: pixels(height(mean), plotTop, plotBase), Text: fmt.Sprintf("%s UTC: %s on average, 99%% within %s", clock, humanize.Duration(mean), bound(h.Lag.Most))}
 		top := 1.0
 		if h.Lag.Most != nil {
 			top = height(time.Duration(*h.Lag.Most) * time.Millisecond)
@@ -138,7 +140,7 @@ func hoursViewOf(b hoursBody) hoursView {
 func (v hoursView) Lag() string {
 	l := v.Latest
 	return fmt.Sprintf("%s on average, 99%% within %s, in the hour from %s UTC",
-		span(time.Duration(l.Lag.Mean)*time.Millisecond), bound(l.Lag.Most), l.BeginsAt.UTC().Format("15:04"))
+		humanize.Duration(time.Duration(l.Lag.Mean)*time.Millisecond), bound(l.Lag.Most), l.BeginsAt.UTC().Format("15:04"))
 }
 
 // height of a lag on its axis, from 0 to 1.
@@ -152,7 +154,7 @@ func bound(ms *int64) string {
 	if ms == nil {
 		return "more than 1 h"
 	}
-	return strings.Replace(span(time.Duration(*ms)*time.Millisecond), ".0 s", " s", 1)
+	return strings.Replace(humanize.Duration(time.Duration(*ms)*time.Millisecond), ".0 s", " s", 1)
 }
 
 // roundUp is the next number whose half is as round as itself.
