@@ -179,18 +179,30 @@ const nobodys = "00000000000000000000000000000000-0"
 
 // write makes a write on the condition that the object there has this tag, or is
 // absent where it is empty. It answers whether the server kept the condition;
-// where not, it was looked before, but somebody may have written since. tries is
-// false where the write is too dear to be made more than once to learn by it.
-func (e endpoint) write(ctx context.Context, at object.Ref, etag string, what object.Capability, tries bool, act func(condition) (object.Copied, error)) (copied object.Copied, kept bool, err error) {
+// where not, it was looked before, but somebody may have written since. sends is
+// how many bytes act sends: with many it is too dear to be made more than once to
+// learn by it.
+func (e endpoint) write(ctx context.Context, at object.Ref, etag string, what object.Capability, sends int64, act func(condition) (object.Copied, error)) (copied object.Copied, kept bool, err error) {
 	kept, known := e.keeps(ctx, what)
 	if kept {
 		copied, err = act(conditionOf(etag))
-		return e.overMarker(ctx, at, etag, what, act, copied, true, err)
+		if e.isAWS() || sends <= heldAfter || !unanswered(err) || e.unchanged(ctx, at, etag) != nil {
+			return e.overMarker(ctx, at, etag, what, act, copied, true, err)
+		}
+		// Perhaps it hung up on what it refused. Should the first request land after
+		// all, this one is refused, and not for what somebody else wrote.
+		lost, again := err, conditionOf(etag)
+		again.vain = true
+		copied, err = act(again)
+		if copied, kept, err = e.overMarker(ctx, at, etag, what, act, copied, true, err); refusedCondition(err) {
+			err = lost
+		}
+		return copied, kept, err
 	}
 	if err := e.unchanged(ctx, at, etag); err != nil {
 		return object.Copied{}, false, err
 	}
-	if claim := (learning{e.name(), what}); !known && tries && e.capabilities.begin(claim) {
+	if claim := (learning{e.name(), what}); !known && sends <= maxTry && e.capabilities.begin(claim) {
 		defer e.capabilities.end(claim)
 		copied, err = e.learn(ctx, at, etag, what, act)
 		return e.overMarker(ctx, at, etag, what, act, copied, false, err)
@@ -294,7 +306,7 @@ func refusedCondition(err error) bool {
 func unanswered(err error) bool {
 	var sources *object.Error // classified already: the source's
 	_, code := classOf("copy", err)
-	return code == codeNoAnswer && !errors.As(err, &sources)
+	return err != nil && code == codeNoAnswer && !errors.As(err, &sources)
 }
 
 // notUnderstood reports whether the server refused a header that it does not

@@ -269,6 +269,34 @@ func TestATryWithoutAnAnswerStandsInNobodysWay(t *testing.T) {
 	}
 }
 
+// A server that keeps conditions may take a delete marker for an object, and hang
+// up on what it refuses for that.
+func TestARefusalWhoseAnswerWasLostIsAskedForAgain(t *testing.T) {
+	l := newLearner(t, &tiny{}, &tiny{}, &memory{})
+	if err := writesOf[object.PutConditions](t, l, false); err != nil {
+		t.Fatal(err)
+	}
+	l.hold = 20 * time.Second
+	l.restart()
+	hastily(t, l.to, 257<<10)
+	refuses := l.to.act
+	l.to.act = func(nth int, w http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("If-None-Match") != "" && l.to.kept == nil {
+			r.Header.Set("If-Match", "the marker's")
+		}
+		return refuses(nth, w, r)
+	}
+	l.to.asked = nil
+	large(t, l, false)
+	want := []string{"PUT", "HEAD", "HEAD bucket", "PUT", "HEAD", "HEAD bucket", "PUT", "HEAD"}
+	if got := l.to.requests(); !slices.Equal(got, want) {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+	if kept, known := l.knows(object.PutConditions); !known || kept {
+		t.Errorf("known %t, kept %t", known, kept)
+	}
+}
+
 // large brings an object that is far from sent when the first answer comes.
 func large(t *testing.T, l *learner, overwrite bool) {
 	l.from.put(strings.Repeat("x", 7<<20))

@@ -149,7 +149,7 @@ func (s *Store) copy(ctx context.Context, c object.Copy) (object.Copied, error) 
 		// been given; and not every other server knows the header.
 		request.AnnotationDirective = types.AnnotationDirectiveExclude
 	}
-	copied, kept, err := to.write(ctx, c.To, c.DestETag, object.CopyConditions, true, func(cond condition) (object.Copied, error) {
+	copied, kept, err := to.write(ctx, c.To, c.DestETag, object.CopyConditions, 0, func(cond condition) (object.Copied, error) {
 		request.IfMatch, request.IfNoneMatch = cond.headers()
 		return to.copyOnce(ctx, request)
 	})
@@ -242,7 +242,7 @@ func (e endpoint) delete(ctx context.Context, at object.Ref, etag string) error 
 		_, err := e.DeleteObject(ctx, in, once)
 		return object.Copied{}, err
 	}
-	_, _, err := e.write(ctx, at, etag, object.DeleteConditions, true, act)
+	_, _, err := e.write(ctx, at, etag, object.DeleteConditions, 0, act)
 	return err
 }
 

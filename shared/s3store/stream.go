@@ -63,7 +63,7 @@ func (s *Store) stream(ctx context.Context, c object.Copy, from, to endpoint) (o
 	if kept, known := to.keeps(ctx, object.Tags); known && !kept {
 		st.leave(object.Tags)
 	}
-	copied, _, err := to.write(ctx, c.To, c.DestETag, object.PutConditions, aws.ToInt64(look.ContentLength) <= maxTry, func(cond condition) (object.Copied, error) {
+	copied, _, err := to.write(ctx, c.To, c.DestETag, object.PutConditions, aws.ToInt64(look.ContentLength), func(cond condition) (object.Copied, error) {
 		return st.put(ctx, cond)
 	})
 	if err != nil {
