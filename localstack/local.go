@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"bucket-replicator/localstack/cloud"
 	"bucket-replicator/localstack/server"
@@ -47,7 +48,8 @@ func up(ctx context.Context, config string, port int, endpoint string, out io.Wr
 		return fmt.Errorf("%w\nthe local cloud still runs at %s; make local-down stops it", err, c.URL())
 	}
 	env := filepath.Join(dir, "env")
-	if err := os.WriteFile(env, []byte(c.Exports()), 0o600); err != nil {
+	exports := "export " + strings.Join(c.Environ(), "\nexport ") + "\n"
+	if err := os.WriteFile(env, []byte(exports), 0o600); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nDeployed at %[2]s, rules: %[1]d. To use it from this shell: source .cache/local/env\n",

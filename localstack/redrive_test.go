@@ -50,8 +50,8 @@ func TestRedriveSendsDeadLettersAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	for line := range strings.Lines(c.Exports()) {
-		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
+	for _, variable := range c.Environ() {
+		name, value, _ := strings.Cut(variable, "=")
 		t.Setenv(name, value)
 	}
 	t.Setenv("AWS_PROFILE", "")

@@ -10,7 +10,6 @@ package cloud
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -161,20 +160,21 @@ func (c *Cloud) environment() ([]string, error) {
 	}, nil
 }
 
-// Exports are the lines of a shell script that points the AWS CLI and SDKs at
-// this cloud, and curl at the admin API of the stack if one is deployed. The
+// Environ are the variables, each "name=value", that point the AWS CLI and SDKs
+// at this cloud, and curl at the admin API of the stack if one is deployed. The
 // empty session token hides the one of a real account.
-func (c *Cloud) Exports() string {
+func (c *Cloud) Environ() []string {
 	outputs, _ := c.Deployed() // where that cannot be read there is no API to tell of
-	return fmt.Sprintf(`export AWS_ENDPOINT_URL=%[1]s
-export AWS_ENDPOINT_URL_S3=%[1]s
-export AWS_REGION=%[2]s
-export AWS_ACCESS_KEY_ID=%[3]s
-export AWS_SECRET_ACCESS_KEY=%[4]s
-export AWS_SESSION_TOKEN=
-export REPLICATOR_STACK=%[5]s
-export ADMIN_URL=%[6]s
-`, c.URL(), server.Region, server.AccessKey, server.SecretKey, StackName, AdminURL(c.URL(), outputs))
+	return []string{
+		"AWS_ENDPOINT_URL=" + c.URL(),
+		"AWS_ENDPOINT_URL_S3=" + c.URL(),
+		"AWS_REGION=" + server.Region,
+		"AWS_ACCESS_KEY_ID=" + server.AccessKey,
+		"AWS_SECRET_ACCESS_KEY=" + server.SecretKey,
+		"AWS_SESSION_TOKEN=",
+		"REPLICATOR_STACK=" + StackName,
+		"ADMIN_URL=" + AdminURL(c.URL(), outputs),
+	}
 }
 
 // AdminURL is where a local cloud serves the admin API of the stack with these

@@ -121,7 +121,7 @@ func inBrowser(t *testing.T, test func(*tab, *stage), at ...look) {
 	}
 	for _, l := range at {
 		t.Run(l.name, func(t *testing.T) {
-			p := b.open(t, l, s.opened)
+			p := b.open(t, l, s.address)
 			p.await("the jobs", `document.body.innerText.includes("replication:copied")`)
 			test(p, s)
 		})

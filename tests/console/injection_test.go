@@ -58,7 +58,7 @@ func TestNothingThatIsShownIsTakenForMarkup(t *testing.T) {
 		}
 		for bucket, keys := range map[string][]string{"shop": odd, "drafts": refused} {
 			for _, key := range keys {
-				if _, err := s.s3.PutObject(p.Context(), &s3.PutObjectInput{
+				if _, err := s.S3.PutObject(p.Context(), &s3.PutObjectInput{
 					Bucket: &bucket, Key: &key, Body: strings.NewReader(key), Metadata: map[string]string{"by": hostile[0]},
 				}); err != nil {
 					p.Fatal(err)
@@ -94,7 +94,7 @@ func TestNothingThatIsShownIsTakenForMarkup(t *testing.T) {
 		s.remove(p.T, "shop", odd...)
 		s.asked(p.T, 200, "POST", "/jobs/odd/run-now", "") // holds the deletes, and shows which
 		s.asked(p.T, 200, "POST", "/jobs/refused/run-now", "")
-		if err := s.ledger.Fail(p.Context(), object.Failure{
+		if err := s.Ledger.Fail(p.Context(), object.Failure{
 			Rule: "refused", Source: object.Ref{Bucket: object.Bucket{Backend: object.AWS, Name: "drafts"}, Key: "refused/" + hostile[4]},
 			Dest:       object.Ref{Bucket: object.Bucket{Backend: object.AWS, Name: "outlet"}, Key: "refused/" + hostile[4]},
 			OccurredAt: time.Now(), Code: hostile[0], Message: hostile[1] + hostile[8], Advice: hostile[4],
@@ -153,7 +153,7 @@ func (s *stage) unmake(t *testing.T, rule string) {
 		t.Fatal(err)
 	}
 	r.Header.Set("If-Match", "*")
-	if status, answer, err := signed.Do(s.cloud.AWS(), "execute-api", r, ""); status != 204 {
+	if status, answer, err := signed.Do(s.Cloud.AWS(), "execute-api", r, ""); status != 204 {
 		t.Errorf("remove rule %s: %d %s, %v", rule, status, answer, err)
 	}
 }

@@ -25,26 +25,14 @@ import (
 	"bucket-replicator/localstack/cloud"
 	"bucket-replicator/localstack/server"
 	"bucket-replicator/localstack/signed"
-	"bucket-replicator/shared/ledger"
+	"bucket-replicator/tests/staging"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := errors.Join(stop(), writeReport()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
-	}
-	if code == 0 {
-		_ = os.RemoveAll(scratch) // of no name: nothing
-	} else if scratch != "" {
-		fmt.Fprintf(os.Stderr, "the local cloud's logs are in %s\n", scratch)
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(opened.Run(m, stop, writeReport)) }
 
 // patience bounds every wait. What is waited for takes a second or two; on a
 // busy machine more.
@@ -52,16 +40,13 @@ const patience = time.Minute
 
 // stage is a deployed stack, and the console in front of it.
 type stage struct {
-	cloud  *cloud.Cloud
-	stack  cloud.Stack
-	s3     *s3.Client
-	ledger *ledger.Ledger
-	api    string // URL of the API
-	opened string // the console's address, as it was printed
+	*staging.Stage
+	api     string // URL of the API
+	address string // the console's, as it was printed
 }
 
 // console is the origin of the console, "http://127.0.0.1:8001".
-func (s *stage) console() string { return s.opened[:strings.Index(s.opened, "/?")] }
+func (s *stage) console() string { return s.address[:strings.Index(s.address, "/?")] }
 
 // deployed is the stage that all tests share. It is made by the first one that
 // needs it.
@@ -78,47 +63,34 @@ var shared = sync.OnceValues(start)
 
 // What start made, as far as it came.
 var (
-	running *cloud.Cloud
-	proxy   *exec.Cmd
-	scratch string
+	opened staging.Stage
+	proxy  *exec.Cmd
 )
 
 func start() (_ *stage, err error) {
 	ctx := context.Background() // longer than the test that happens to be the first
-	if scratch, err = os.MkdirTemp("", "console-"); err != nil {
+	if err := opened.Start(ctx); err != nil {
 		return nil, err
 	}
-	c, err := cloud.Start(ctx, cloud.Options{Dir: scratch, Env: []string{"AUTH=true"}, Out: os.Stdout})
-	if err != nil {
+	if err := opened.Deploy(ctx, "replication.yaml"); err != nil {
 		return nil, err
 	}
-	running = c
-	s := &stage{cloud: c, s3: c.S3()}
-	if s.stack, err = c.Deploy(ctx, "replication.yaml"); err != nil {
-		return nil, err
-	}
-	s.ledger = ledger.New(c.AWS(), ledger.Tables{
-		Rules: s.stack.Outputs["RulesTable"], Provenance: s.stack.Outputs["ProvenanceTable"], Runs: s.stack.Outputs["RunsTable"],
-	})
-	s.api = cloud.AdminURL(c.URL(), s.stack.Outputs)
+	s := &stage{Stage: &opened, api: cloud.AdminURL(opened.Cloud.URL(), opened.Stack.Outputs)}
 	// Nothing shall happen but what a test does.
-	if err := c.Ticks(ctx, false); err != nil {
-		return nil, err
-	}
 	for _, bucket := range []string{"shop", "drafts"} {
-		if _, err := s.s3.PutBucketNotificationConfiguration(ctx, &s3.PutBucketNotificationConfigurationInput{
+		if _, err := s.S3.PutBucketNotificationConfiguration(ctx, &s3.PutBucketNotificationConfigurationInput{
 			Bucket: &bucket, NotificationConfiguration: &types.NotificationConfiguration{},
 		}); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := s.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: aws.String("vanished")}); err != nil {
+	if _, err := s.S3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: aws.String("vanished")}); err != nil {
 		return nil, err
 	}
-	if _, err := c.Deny(ctx, s.stack, "ReconcileFunction", "s3:PutObject", "arn:aws:s3:::outlet/refused/*"); err != nil {
+	if _, err := s.Cloud.Deny(ctx, s.Stack, "ReconcileFunction", "s3:PutObject", "arn:aws:s3:::outlet/refused/*"); err != nil {
 		return nil, err
 	}
-	proxy, s.opened, err = s.openConsole()
+	proxy, s.address, err = s.openConsole()
 	return s, err
 }
 
@@ -129,7 +101,7 @@ func (s *stage) openConsole() (*exec.Cmd, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	binary := filepath.Join(scratch, "localstack")
+	binary := filepath.Join(s.Dir, "localstack")
 	build := exec.Command("go", "build", "-o", binary, "./localstack")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
@@ -137,10 +109,7 @@ func (s *stage) openConsole() (*exec.Cmd, string, error) {
 	}
 	console := exec.Command(binary, "console")
 	console.Dir, console.Stderr = root, os.Stderr
-	console.Env = append(os.Environ(), "AWS_PROFILE=")
-	for line := range strings.Lines(s.cloud.Exports()) {
-		console.Env = append(console.Env, strings.TrimPrefix(strings.TrimSpace(line), "export "))
-	}
+	console.Env = slices.Concat(os.Environ(), []string{"AWS_PROFILE="}, s.Cloud.Environ())
 	out, err := console.StdoutPipe()
 	if err != nil {
 		return nil, "", err
@@ -165,17 +134,13 @@ func endConsole(console *exec.Cmd) error {
 	return console.Wait()
 }
 
-// stop leaves nothing running.
+// stop ends the browser and the console.
 func stop() error {
 	closeBrowser()
-	var errs []error
-	if proxy != nil {
-		errs = append(errs, endConsole(proxy))
+	if proxy == nil {
+		return nil
 	}
-	if running != nil {
-		errs = append(errs, running.Stop())
-	}
-	return errors.Join(errs...)
+	return endConsole(proxy)
 }
 
 // ask makes a signed request to the API.
@@ -185,7 +150,7 @@ func (s *stage) ask(t *testing.T, method, path, body string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, answer, err := signed.Do(s.cloud.AWS(), "execute-api", r, body)
+	status, answer, err := signed.Do(s.Cloud.AWS(), "execute-api", r, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +171,7 @@ func (s *stage) asked(t *testing.T, status int, method, path, body string) strin
 func (s *stage) put(t *testing.T, bucket string, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
-		if _, err := s.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(key)}); err != nil {
+		if _, err := s.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(key)}); err != nil {
 			t.Fatalf("put %q: %v", key, err)
 		}
 	}
@@ -215,7 +180,7 @@ func (s *stage) put(t *testing.T, bucket string, keys ...string) {
 func (s *stage) remove(t *testing.T, bucket string, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
-		if _, err := s.s3.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
+		if _, err := s.S3.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
 			t.Fatalf("delete %q: %v", key, err)
 		}
 	}
@@ -224,7 +189,7 @@ func (s *stage) remove(t *testing.T, bucket string, keys ...string) {
 // list answers the keys under a prefix.
 func (s *stage) list(t *testing.T, bucket, prefix string) []string {
 	t.Helper()
-	out, err := s.s3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	out, err := s.S3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +209,7 @@ func (s *stage) arrives(t *testing.T, bucket, key string) {
 // workers switches those of runs on or off.
 func (s *stage) workers(t *testing.T, on bool) {
 	t.Helper()
-	if err := s.cloud.Workers(context.WithoutCancel(t.Context()), s.stack, on); err != nil {
+	if err := s.Cloud.Workers(context.WithoutCancel(t.Context()), s.Stack, on); err != nil {
 		t.Fatal(err)
 	}
 }

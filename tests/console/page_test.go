@@ -191,7 +191,7 @@ func (s *stage) crowd(t *testing.T, n int) {
 	for i := range n {
 		key := fmt.Sprintf("crowded/%05d", i)
 		g.Go(func() error {
-			return s.ledger.Fail(ctx, object.Failure{
+			return s.Ledger.Fail(ctx, object.Failure{
 				Rule: "crowded", Source: object.Ref{Bucket: object.Bucket{Backend: object.AWS, Name: "drafts"}, Key: key},
 				Dest:       object.Ref{Bucket: object.Bucket{Backend: object.AWS, Name: "outlet"}, Key: key},
 				OccurredAt: began.Add(time.Duration(i) * time.Second), Code: "AccessDenied", Message: "one of many", Advice: "Let the role write.",

@@ -136,7 +136,7 @@ func TestNoRouteTakesAForgedRequest(t *testing.T) {
 // lets in the page that it served alone.
 func TestTheConsoleRefusesOtherSitesOnEveryRoute(t *testing.T) {
 	s := deployed(t)
-	opened, err := url.Parse(s.opened)
+	opened, err := url.Parse(s.address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func (s *stage) operator(t *testing.T) aws.Credentials {
 	iam := func(form url.Values) []byte {
 		form.Set("Version", "2010-05-08")
 		form.Set("UserName", "operator")
-		answer, err := s.cloud.Request(t.Context(), "iam", "POST", "/", http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}}, form.Encode())
+		answer, err := s.Cloud.Request(t.Context(), "iam", "POST", "/", http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}}, form.Encode())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +199,7 @@ func (s *stage) operator(t *testing.T) aws.Credentials {
 	}
 	iam(url.Values{"Action": {"CreateUser"}})
 	iam(url.Values{"Action": {"PutUserPolicy"}, "PolicyName": {"operate"}, "PolicyDocument": {
-		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"execute-api:Invoke","Resource":"` + s.stack.Outputs["AdminInvokeArn"] + `"}]}`,
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"execute-api:Invoke","Resource":"` + s.Stack.Outputs["AdminInvokeArn"] + `"}]}`,
 	}})
 	var made struct {
 		ID     string `xml:"CreateAccessKeyResult>AccessKey>AccessKeyId"`

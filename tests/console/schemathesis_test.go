@@ -89,7 +89,7 @@ func TestTheAPIIsAsItsDocumentSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, fuzzed, config := filepath.Join(scratch, "openapi.json"), filepath.Join(scratch, "fuzzed.json"), filepath.Join(scratch, "schemathesis.toml")
+	document, fuzzed, config := filepath.Join(s.Dir, "openapi.json"), filepath.Join(s.Dir, "fuzzed.json"), filepath.Join(s.Dir, "schemathesis.toml")
 	for file, text := range map[string]string{document: served, fuzzed: string(unsigned), config: fuzzing} {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -97,7 +97,7 @@ func TestTheAPIIsAsItsDocumentSays(t *testing.T) {
 	}
 	tool("openapi-spec-validator", document)
 
-	opened, err := url.Parse(s.opened)
+	opened, err := url.Parse(s.address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/telemetry"
+	"bucket-replicator/tests/staging"
 
 	lambda "github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -79,24 +80,24 @@ func TestWhatACopyCosts(t *testing.T) {
 		}
 	})
 	m := &meter{calls: map[string]int{}}
-	account := s.cloud.AWS()
+	account := s.Cloud.AWS()
 	account.HTTPClient = m
-	tables := ledger.New(account, tablesOf(s.stack))
+	tables := ledger.New(account, s.Tables())
 	objects := s3store.New(account, s3store.Options{
 		Backends: func() []rule.Backend { return []rule.Backend{{Name: object.AWS, Endpoint: other.URL, PathStyle: true}} },
 		Emulated: map[string]s3store.Conditions{object.AWS: {}},
 	})
 	handler := &replicate.Handler{
 		Replicator: replicate.New(objects, tables, tables, time.Now, time.Minute),
-		Ledger:     tables, Queue: queue.New(account, s.stack.Outputs[events]),
+		Ledger:     tables, Queue: queue.New(account, s.Stack.Outputs[events]),
 		Metrics: telemetry.NewMetrics("test", io.Discard, time.Now), Log: slog.New(slog.DiscardHandler),
 		Now: time.Now, Jitter: func() float64 { return 0 }, MaxReceives: 5,
 	}
-	there := &stage{s3: s3.NewFromConfig(s.cloud.AWS(), func(o *s3.Options) {
+	there := &stage{Stage: &staging.Stage{S3: s3.NewFromConfig(s.Cloud.AWS(), func(o *s3.Options) {
 		o.BaseEndpoint, o.UsePathStyle = aws.String(other.URL), true
-	})}
+	})}}
 	for _, name := range []string{"photos", "backup", "paris", "tokyo"} {
-		if _, err := there.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name}); err != nil {
+		if _, err := there.S3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name}); err != nil {
 			t.Fatal(err)
 		}
 	}

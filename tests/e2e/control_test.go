@@ -19,7 +19,7 @@ func TestOneRunAtATimeWhichCanBeKilled(t *testing.T) {
 	goOn := s.holdUp(t)
 	first := make(chan string)
 	go func() {
-		status, answer, err := s.api(t.Context(), s.cloud.AWS(), http.MethodPost, "/jobs/controlled/run-now")
+		status, answer, err := s.api(t.Context(), s.Cloud.AWS(), http.MethodPost, "/jobs/controlled/run-now")
 		first <- fmt.Sprint(status, " ", answer, " ", err)
 	}()
 	await(t, func() (bool, error) { return s.job(t, "controlled").Status == "running", nil }, func() string { return "the run" })
@@ -163,7 +163,7 @@ func TestWhatTheAPICannotDo(t *testing.T) {
 		})
 	}
 	t.Run("anything without a signature", func(t *testing.T) {
-		answer, err := http.Get(cloud.AdminURL(s.cloud.URL(), s.stack.Outputs) + "/jobs")
+		answer, err := http.Get(cloud.AdminURL(s.Cloud.URL(), s.Stack.Outputs) + "/jobs")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +173,7 @@ func TestWhatTheAPICannotDo(t *testing.T) {
 		}
 	})
 	t.Run("anything for somebody who may not", func(t *testing.T) {
-		nobody := s.cloud.AWS()
+		nobody := s.Cloud.AWS()
 		nobody.Credentials = s.newUser(t, "outsider")
 		status, answer, err := s.api(t.Context(), nobody, http.MethodGet, "/jobs")
 		if err != nil || status != http.StatusForbidden {
@@ -191,13 +191,13 @@ func TestCurlSignsForTheAPI(t *testing.T) {
 	}
 	operator := s.newUser(t, "operator")
 	s.iam(t, url.Values{"Action": {"PutUserPolicy"}, "UserName": {"operator"}, "PolicyName": {"operate"}, "PolicyDocument": {
-		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"execute-api:Invoke","Resource":"` + s.stack.Outputs["AdminInvokeArn"] + `"}]}`,
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"execute-api:Invoke","Resource":"` + s.Stack.Outputs["AdminInvokeArn"] + `"}]}`,
 	}}, nil)
 	key, err := operator.Retrieve(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	job := cloud.AdminURL(s.cloud.URL(), s.stack.Outputs) + "/jobs/controlled"
+	job := cloud.AdminURL(s.Cloud.URL(), s.Stack.Outputs) + "/jobs/controlled"
 	for _, user := range []struct{ credentials, status string }{
 		{key.AccessKeyID + ":" + key.SecretAccessKey, "200"},
 		{key.AccessKeyID + ":wrong", "403"},
@@ -239,7 +239,7 @@ func (s *stage) holdUp(t *testing.T) (goOn func()) {
 	t.Helper()
 	switched := func(on bool) {
 		t.Helper()
-		if err := s.cloud.Workers(t.Context(), s.stack, on); err != nil {
+		if err := s.Cloud.Workers(t.Context(), s.Stack, on); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -53,7 +53,7 @@ func TestABurstArrivesAndEachIsCopiedOnce(t *testing.T) {
 			Bucket: object.Bucket{Backend: object.AWS, Name: "library"}, Key: fmt.Sprintf("new/burst/%05d", i),
 		})
 	}
-	recorded, _, err := s.ledger.Read(t.Context(), replicas, true)
+	recorded, _, err := s.Ledger.Read(t.Context(), replicas, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func (s *stage) putMany(t *testing.T, bucket, prefix string, n int) {
 	puts.SetLimit(8)
 	for i := range n {
 		puts.Go(func() error {
-			_, err := s.s3.PutObject(t.Context(), &s3.PutObjectInput{
+			_, err := s.S3.PutObject(t.Context(), &s3.PutObjectInput{
 				Bucket: &bucket, Key: aws.String(fmt.Sprintf("%s%05d", prefix, i)), Body: strings.NewReader(strconv.Itoa(i)),
 			})
 			return err
@@ -153,7 +153,7 @@ func TestDisorderEndsWithTheSourceAsItIs(t *testing.T) {
 func (s *stage) sendAll(t *testing.T, bodies []string) {
 	t.Helper()
 	for batch := range slices.Chunk(bodies, 10) {
-		in := &sqs.SendMessageBatchInput{QueueUrl: aws.String(s.stack.Outputs[events])}
+		in := &sqs.SendMessageBatchInput{QueueUrl: aws.String(s.Stack.Outputs[events])}
 		for i, body := range batch {
 			in.Entries = append(in.Entries, sqstypes.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(body)})
 		}
@@ -171,7 +171,7 @@ func (s *stage) sendAll(t *testing.T, bodies []string) {
 func (s *stage) list(t *testing.T, bucket, prefix string) (map[string]string, error) {
 	t.Helper()
 	found := map[string]string{}
-	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	pages := s3.NewListObjectsV2Paginator(s.S3, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		if err != nil {

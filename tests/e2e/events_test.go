@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func TestAnArchivedObjectIsCopiedWhenItIsRestored(t *testing.T) {
 	s.putIn(t, source, page, types.StorageClassGlacier)
 	s.told(t, "published", source, "parked archived")
 	s.isAbsent(t, replica)
-	if _, err := s.s3.RestoreObject(t.Context(), &s3.RestoreObjectInput{
+	if _, err := s.S3.RestoreObject(t.Context(), &s3.RestoreObjectInput{
 		Bucket: &source.bucket, Key: &source.key, RestoreRequest: &types.RestoreRequest{Days: aws.Int32(1)},
 	}); err != nil {
 		t.Fatal(err)
@@ -106,10 +107,7 @@ func (s *stage) make(t *testing.T, target ...string) string {
 	}
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"run", "./localstack"}, target...)...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "AWS_PROFILE=")
-	for line := range strings.Lines(s.cloud.Exports()) {
-		cmd.Env = append(cmd.Env, strings.TrimPrefix(strings.TrimSpace(line), "export "))
-	}
+	cmd.Env = slices.Concat(os.Environ(), []string{"AWS_PROFILE="}, s.Cloud.Environ())
 	var notes strings.Builder
 	cmd.Stderr = &notes
 	out, err := cmd.Output()
@@ -123,7 +121,7 @@ func TestAnEventOfAnUnknownTypeIsDropped(t *testing.T) {
 	s := deployed(t)
 	id := s.send(t, events, news{kind: "Object Reincarnated", at: at{"photos", "k"}}.body(t))
 	await(t, func() (bool, error) {
-		lines, err := s.cloud.Logs(t.Context(), s.stack.Outputs["ReplicateLogGroup"])
+		lines, err := s.Cloud.Logs(t.Context(), s.Stack.Outputs["ReplicateLogGroup"])
 		for _, line := range lines {
 			if strings.Contains(line, id) {
 				if !strings.Contains(line, `"msg":"dropped"`) || !strings.Contains(line, `"event":"aws.s3: Object Reincarnated"`) {
@@ -139,14 +137,14 @@ func TestAnEventOfAnUnknownTypeIsDropped(t *testing.T) {
 
 func TestAPermanentFailureIsRecordedAndFinished(t *testing.T) {
 	s := deployed(t)
-	if _, err := s.s3.DeleteBucket(t.Context(), &s3.DeleteBucketInput{Bucket: aws.String("vanished")}); err != nil {
+	if _, err := s.S3.DeleteBucket(t.Context(), &s3.DeleteBucketInput{Bucket: aws.String("vanished")}); err != nil {
 		t.Fatal(err)
 	}
 	source := at{"site", "lost/k"}
 	s.put(t, source, text("x"))
 	s.told(t, "lost", source, "failed")
 	s.settles(t)
-	failures, err := s.ledger.Failures(t.Context(), "lost", 0)
+	failures, err := s.Ledger.Failures(t.Context(), "lost", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -113,7 +113,7 @@ func TestTwoBucketsReplicateToEachOther(t *testing.T) {
 // versions, each of which somebody wrote, and the markers.
 func (s *stage) history(t *testing.T, of at) (versions, markers map[string]int) {
 	t.Helper()
-	out, err := s.s3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: &of.bucket, Prefix: &of.key})
+	out, err := s.S3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: &of.bucket, Prefix: &of.key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func (s *stage) stands(t *testing.T, what at, ruleName, role, status string) {
 func TestWhatS3ItselfReplicatedIsAdopted(t *testing.T) {
 	s := deployed(t)
 	source, replica := at{"drafts", "left/by S3"}, at{"archive", "left/by S3"}
-	if _, err := s.s3.PutBucketReplication(t.Context(), &s3.PutBucketReplicationInput{
+	if _, err := s.S3.PutBucketReplication(t.Context(), &s3.PutBucketReplicationInput{
 		Bucket: &source.bucket,
 		ReplicationConfiguration: &types.ReplicationConfiguration{
 			Role: aws.String("arn:aws:iam::000000000000:role/replication"),
@@ -176,7 +176,7 @@ func TestWhatS3ItselfReplicatedIsAdopted(t *testing.T) {
 	if !strings.Contains(printed, "make adopt RULE=old") || !strings.Contains(printed, fmt.Sprintf("%q in %s", "left/*", replica.bucket)) {
 		t.Errorf("the import says\n%s", printed)
 	}
-	if _, err := s.s3.DeleteBucketReplication(t.Context(), &s3.DeleteBucketReplicationInput{Bucket: &source.bucket}); err != nil {
+	if _, err := s.S3.DeleteBucketReplication(t.Context(), &s3.DeleteBucketReplicationInput{Bucket: &source.bucket}); err != nil {
 		t.Fatal(err)
 	}
 	// A person's own, with the same bytes.

@@ -35,13 +35,13 @@ func TestALargeObjectArrivesByParts(t *testing.T) {
 	want.Body = "a little first, " + want.Body
 	s.put(t, from, want)
 	arrives(want)
-	left, err := s.s3.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &to.bucket})
+	left, err := s.S3.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &to.bucket})
 	if err != nil || len(left.Uploads) > 0 {
 		t.Errorf("uploads are left: %v, %v", left, err)
 	}
 	s.delete(t, from)
 	await(t, func() (bool, error) {
-		list, err := s.s3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &to.bucket, Prefix: &to.key})
+		list, err := s.S3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &to.bucket, Prefix: &to.key})
 		return err == nil && len(list.Contents) == 0, err
 	}, func() string { return fmt.Sprintf("%s to go", to) })
 }

@@ -11,44 +11,23 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 
-	"bucket-replicator/localstack/cloud"
-	"bucket-replicator/shared/ledger"
+	"bucket-replicator/tests/staging"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if code != 0 && running != nil {
-		fmt.Fprintln(os.Stderr, running.Transcript(context.Background(), 30))
-	}
-	if err := errors.Join(nothingWasRefused(), stop()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
-	}
-	if code == 0 {
-		_ = os.RemoveAll(scratch) // of no name: nothing
-	} else if scratch != "" {
-		fmt.Fprintf(os.Stderr, "the local cloud's logs are in %s\n", scratch)
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(opened.Run(m, nothingWasRefused)) }
 
 // stage is a deployed stack, and the clients to play on it with.
 type stage struct {
-	cloud  *cloud.Cloud
-	stack  cloud.Stack
-	s3     *s3.Client
-	sqs    *sqs.Client
-	ledger *ledger.Ledger
+	*staging.Stage
+	sqs *sqs.Client
 }
 
 // deployed is the stage that all tests share. It is made by the first one that
@@ -64,63 +43,25 @@ func deployed(t *testing.T) *stage {
 
 var shared = sync.OnceValues(start)
 
-// What start made, as far as it came.
-var (
-	running *cloud.Cloud
-	played  *stage
-	scratch string
-)
+// opened is what start made, as far as it came.
+var opened staging.Stage
 
-// start starts a cloud that evaluates policies, and deploys replication.yaml
-// on it.
 func start() (*stage, error) {
 	ctx := context.Background() // longer than the test that happens to be the first
-	var err error
-	if scratch, err = os.MkdirTemp("", "e2e-"); err != nil {
+	if err := opened.Start(ctx); err != nil {
 		return nil, err
 	}
-	c, err := cloud.Start(ctx, cloud.Options{Dir: scratch, Env: []string{"AUTH=true"}, Out: os.Stdout})
-	if err != nil {
-		return nil, err
-	}
-	running = c
-	stack, err := c.Deploy(ctx, "replication.yaml")
-	if err != nil {
-		return nil, err
-	}
-	account := c.AWS()
-	played = &stage{
-		cloud:  c,
-		stack:  stack,
-		s3:     s3.NewFromConfig(account, func(o *s3.Options) { o.UsePathStyle = true }),
-		sqs:    sqs.NewFromConfig(account),
-		ledger: ledger.New(account, tablesOf(stack)),
-	}
-	// The first tick would start a run of every rule, and a sweep may be faster
-	// than an event that a test waits for.
-	return played, c.Ticks(ctx, false)
-}
-
-func tablesOf(s cloud.Stack) ledger.Tables {
-	return ledger.Tables{Rules: s.Outputs["RulesTable"], Provenance: s.Outputs["ProvenanceTable"], Runs: s.Outputs["RunsTable"]}
+	return &stage{&opened, sqs.NewFromConfig(opened.Cloud.AWS())}, opened.Deploy(ctx, "replication.yaml")
 }
 
 // nothingWasRefused looks at what all tests together made the functions do.
 func nothingWasRefused() error {
-	if played == nil {
+	if opened.Stack.Outputs == nil {
 		return nil
 	}
-	refusals, err := played.refusals(context.Background())
+	refusals, err := (&stage{Stage: &opened}).refusals(context.Background())
 	if len(refusals) > 0 {
 		return fmt.Errorf("a function lacks a permission:\n%s", strings.Join(refusals, "\n"))
 	}
 	return err
-}
-
-// stop leaves nothing running.
-func stop() error {
-	if running == nil {
-		return nil
-	}
-	return running.Stop()
 }

@@ -154,7 +154,7 @@ func TestAnEventThatComesAfterTheDeleteBringsNothingBack(t *testing.T) {
 // versions counts an object's versions and delete markers.
 func (s *stage) versions(t *testing.T, what at) (objects, markers int) {
 	t.Helper()
-	out, err := s.s3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: &what.bucket, Prefix: &what.key})
+	out, err := s.S3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: &what.bucket, Prefix: &what.key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestAPairOfRulesSettles(t *testing.T) {
 // isNewSecond waits until a write would be later than that of the object.
 func (s *stage) isNewSecond(t *testing.T, than at) {
 	t.Helper()
-	out, err := s.s3.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &than.bucket, Key: &than.key})
+	out, err := s.S3.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &than.bucket, Key: &than.key})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ func TestAPauseIsHonouredAtOnceAndSurvivesADeploy(t *testing.T) {
 	s.put(t, at{"scans", "live/before"}, text("x"))
 	s.told(t, rule, at{"scans", "live/before"}, "copied missing") // so that the function has the rules at hand
 
-	if err := s.ledger.SetPaused(t.Context(), rule, true); err != nil {
+	if err := s.Ledger.SetPaused(t.Context(), rule, true); err != nil {
 		t.Fatal(err)
 	}
 	s.put(t, at{"scans", "live/paused"}, text("x"))
@@ -24,7 +24,7 @@ func TestAPauseIsHonouredAtOnceAndSurvivesADeploy(t *testing.T) {
 	s.told(t, "reroot", at{"scans", "old/others go on"}, "copied missing")
 
 	s.update(t, "interval: 24h", "interval: 12h", "name: retired", "name: successor")
-	catalog, err := s.ledger.Catalog(t.Context())
+	catalog, err := s.Ledger.Catalog(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestAPauseIsHonouredAtOnceAndSurvivesADeploy(t *testing.T) {
 	s.put(t, at{"scans", "live/still paused"}, text("x"))
 	s.told(t, rule, at{"scans", "live/still paused"}, "skipped paused")
 
-	if err := s.ledger.SetPaused(t.Context(), rule, false); err != nil {
+	if err := s.Ledger.SetPaused(t.Context(), rule, false); err != nil {
 		t.Fatal(err)
 	}
 	s.put(t, at{"scans", "live/resumed"}, text("x"))
@@ -73,11 +73,11 @@ func (s *stage) update(t *testing.T, changes ...string) {
 	if err := os.WriteFile(file, []byte(strings.NewReplacer(changes...).Replace(string(config))), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	again, err := s.cloud.Deploy(t.Context(), file)
+	again, err := s.Cloud.Deploy(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.Outputs["RulesTable"] != s.stack.Outputs["RulesTable"] {
+	if again.Outputs["RulesTable"] != s.Stack.Outputs["RulesTable"] {
 		t.Fatal("the update made another rules table")
 	}
 }

@@ -31,7 +31,7 @@ func TestPoliciesAreEvaluated(t *testing.T) {
 		"a user without a policy": {s.newUser(t, "nobody"), "AccessDenied"},
 		"a key that nobody has":   {credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "secret", ""), "InvalidAccessKeyId"},
 	} {
-		client := s3.NewFromConfig(s.cloud.AWS(), func(o *s3.Options) { o.UsePathStyle, o.Credentials = true, who })
+		client := s3.NewFromConfig(s.Cloud.AWS(), func(o *s3.Options) { o.UsePathStyle, o.Credentials = true, who })
 		_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("photos"), Key: aws.String("k")})
 		var refused smithy.APIError
 		if !errors.As(err, &refused) || refused.ErrorCode() != who.code {
@@ -47,7 +47,7 @@ func TestARefusedWriteIsRecordedAndFinished(t *testing.T) {
 	s.put(t, source, text("x"))
 	s.told(t, "mirror", source, "failed")
 	s.settles(t)
-	failures, err := s.ledger.Failures(t.Context(), "mirror", 0)
+	failures, err := s.Ledger.Failures(t.Context(), "mirror", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestARefusedWriteIsRecordedAndFinished(t *testing.T) {
 func (s *stage) refusals(ctx context.Context) ([]string, error) {
 	var refusals []string
 	for _, group := range []string{"ReplicateLogGroup", "ReconcileLogGroup", "TransferLogGroup", "ScheduleLogGroup", "AdminLogGroup", "ProvisionLogGroup"} {
-		lines, err := s.cloud.Logs(ctx, s.stack.Outputs[group])
+		lines, err := s.Cloud.Logs(ctx, s.Stack.Outputs[group])
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +94,7 @@ func (s *stage) newUser(t *testing.T, name string) aws.CredentialsProvider {
 // outputs, until the answer is called.
 func (s *stage) deny(t *testing.T, function, action string) (allow func()) {
 	t.Helper()
-	end, err := s.cloud.Deny(t.Context(), s.stack, function, action, "*")
+	end, err := s.Cloud.Deny(t.Context(), s.Stack, function, action, "*")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func (s *stage) iam(t *testing.T, form url.Values, into any) {
 // call makes one signed request to a service, and answers the body.
 func (s *stage) call(t *testing.T, service, method, path, body string) []byte {
 	t.Helper()
-	answer, err := s.cloud.Request(t.Context(), service, method, path, http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}}, body)
+	answer, err := s.Cloud.Request(t.Context(), service, method, path, http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}}, body)
 	if err != nil {
 		t.Fatal(err)
 	}

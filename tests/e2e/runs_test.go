@@ -104,12 +104,12 @@ func (s *stage) forbid(t *testing.T) (permit func()) {
 	t.Helper()
 	bucket := aws.String("attic")
 	const policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::attic/forbidden/*"}]}`
-	if _, err := s.s3.PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: bucket, Policy: aws.String(policy)}); err != nil {
+	if _, err := s.S3.PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: bucket, Policy: aws.String(policy)}); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
 		t.Helper()
-		if _, err := s.s3.DeleteBucketPolicy(t.Context(), &s3.DeleteBucketPolicyInput{Bucket: bucket}); err != nil {
+		if _, err := s.S3.DeleteBucketPolicy(t.Context(), &s3.DeleteBucketPolicyInput{Bucket: bucket}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -156,7 +156,7 @@ type failureBody struct {
 // ask makes one signed request of the admin API, and answers status and body.
 func (s *stage) ask(t *testing.T, method, path string) (int, string) {
 	t.Helper()
-	status, answer, err := s.api(t.Context(), s.cloud.AWS(), method, path)
+	status, answer, err := s.api(t.Context(), s.Cloud.AWS(), method, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func (s *stage) ask(t *testing.T, method, path string) (int, string) {
 
 // api is ask as somebody, who may be anybody.
 func (s *stage) api(ctx context.Context, as aws.Config, method, path string) (int, string, error) {
-	r, err := http.NewRequestWithContext(ctx, method, cloud.AdminURL(s.cloud.URL(), s.stack.Outputs)+path, nil)
+	r, err := http.NewRequestWithContext(ctx, method, cloud.AdminURL(s.Cloud.URL(), s.Stack.Outputs)+path, nil)
 	if err != nil {
 		return 0, "", err
 	}

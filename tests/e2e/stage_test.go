@@ -65,7 +65,7 @@ func (s *stage) putIn(t *testing.T, to at, c content, class types.StorageClass) 
 		}
 		in.Tagging = aws.String(tags.Encode())
 	}
-	out, err := s.s3.PutObject(t.Context(), in)
+	out, err := s.S3.PutObject(t.Context(), in)
 	if err != nil {
 		t.Fatalf("put %s: %v", to, err)
 	}
@@ -74,7 +74,7 @@ func (s *stage) putIn(t *testing.T, to at, c content, class types.StorageClass) 
 
 func (s *stage) delete(t *testing.T, what at) *s3.DeleteObjectOutput {
 	t.Helper()
-	out, err := s.s3.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &what.bucket, Key: &what.key})
+	out, err := s.S3.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &what.bucket, Key: &what.key})
 	if err != nil {
 		t.Fatalf("delete %s: %v", what, err)
 	}
@@ -88,7 +88,7 @@ func (s *stage) tag(t *testing.T, what at, tags map[string]string) {
 	for k, v := range tags {
 		set = append(set, types.Tag{Key: &k, Value: &v})
 	}
-	if _, err := s.s3.PutObjectTagging(t.Context(), &s3.PutObjectTaggingInput{
+	if _, err := s.S3.PutObjectTagging(t.Context(), &s3.PutObjectTaggingInput{
 		Bucket: &what.bucket, Key: &what.key, Tagging: &types.Tagging{TagSet: set},
 	}); err != nil {
 		t.Fatalf("tag %s: %v", what, err)
@@ -97,7 +97,7 @@ func (s *stage) tag(t *testing.T, what at, tags map[string]string) {
 
 // get answers false where there is no object.
 func (s *stage) get(ctx context.Context, from at) (content, bool, error) {
-	out, err := s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &from.bucket, Key: &from.key})
+	out, err := s.S3.GetObject(ctx, &s3.GetObjectInput{Bucket: &from.bucket, Key: &from.key})
 	var absent *types.NoSuchKey
 	if errors.As(err, &absent) {
 		return content{}, false, nil
@@ -110,7 +110,7 @@ func (s *stage) get(ctx context.Context, from at) (content, bool, error) {
 	if _, err := io.Copy(&body, out.Body); err != nil {
 		return content{}, false, err
 	}
-	tags, err := s.s3.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &from.bucket, Key: &from.key})
+	tags, err := s.S3.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &from.bucket, Key: &from.key})
 	if err != nil {
 		return content{}, false, fmt.Errorf("get the tags of %s: %w", from, err)
 	}
@@ -182,7 +182,7 @@ func words(outcomes []cloud.Outcome) []string {
 // outcomes are those logged so far, by source object; all objects where the
 // key is empty.
 func (s *stage) outcomes(ctx context.Context, rule string, source at) ([]cloud.Outcome, error) {
-	all, err := s.cloud.Outcomes(ctx, s.stack)
+	all, err := s.Cloud.Outcomes(ctx, s.Stack)
 	return slices.DeleteFunc(all, func(o cloud.Outcome) bool {
 		return o.Rule != rule || o.Bucket != "aws/"+source.bucket || source.key != "" && o.Key != source.key || o.Result == "deferred"
 	}), err
@@ -198,7 +198,7 @@ const (
 // send puts a message into a queue, past S3 and EventBridge, and answers its id.
 func (s *stage) send(t *testing.T, queue, body string) string {
 	t.Helper()
-	out, err := s.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(s.stack.Outputs[queue]), MessageBody: &body})
+	out, err := s.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(s.Stack.Outputs[queue]), MessageBody: &body})
 	if err != nil {
 		t.Fatalf("send to %s: %v", queue, err)
 	}
@@ -234,7 +234,7 @@ func (s *stage) count(ctx context.Context, queue string) (int, error) {
 		sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
 		sqstypes.QueueAttributeNameApproximateNumberOfMessagesDelayed,
 	}
-	out, err := s.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(s.stack.Outputs[queue]), AttributeNames: names})
+	out, err := s.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(s.Stack.Outputs[queue]), AttributeNames: names})
 	if err != nil {
 		return 0, fmt.Errorf("look at %s: %w", queue, err)
 	}
@@ -254,7 +254,7 @@ func (s *stage) count(ctx context.Context, queue string) (int, error) {
 func (s *stage) takes(t *testing.T, queue string) string {
 	t.Helper()
 	var body string
-	from := aws.String(s.stack.Outputs[queue])
+	from := aws.String(s.Stack.Outputs[queue])
 	await(t, func() (bool, error) {
 		out, err := s.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: from, MaxNumberOfMessages: 1})
 		if err != nil || len(out.Messages) == 0 {
@@ -270,7 +270,7 @@ func (s *stage) takes(t *testing.T, queue string) string {
 // silence switches a bucket's events off: a test sends its own.
 func (s *stage) silence(t *testing.T, bucket string) {
 	t.Helper()
-	if _, err := s.s3.PutBucketNotificationConfiguration(t.Context(), &s3.PutBucketNotificationConfigurationInput{
+	if _, err := s.S3.PutBucketNotificationConfiguration(t.Context(), &s3.PutBucketNotificationConfigurationInput{
 		Bucket: &bucket, NotificationConfiguration: &types.NotificationConfiguration{},
 	}); err != nil {
 		t.Fatal(err)

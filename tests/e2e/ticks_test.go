@@ -37,7 +37,7 @@ func TestTicksStartRunsAndBringOnThoseWhoseWorkersWereKilled(t *testing.T) {
 	}
 
 	// Not before: the runs of the first tick have workers too.
-	if err := s.cloud.Ticks(t.Context(), true); err != nil {
+	if err := s.Cloud.Ticks(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	await(t, func() (bool, error) {
@@ -60,7 +60,7 @@ func TestTicksStartRunsAndBringOnThoseWhoseWorkersWereKilled(t *testing.T) {
 		}
 		s.sameObjects(t, at{"depot", "k/"}, at{"mirrors", "k/"})
 	}
-	if err := s.cloud.Ticks(t.Context(), false); err != nil {
+	if err := s.Cloud.Ticks(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	s.allEnd(t)
@@ -80,21 +80,21 @@ func (s *stage) runWhoseWorkersAreKilled(t *testing.T, keys int) run.Run {
 	asking, cancel := context.WithCancel(t.Context())
 	asked := make(chan struct{})
 	go func() { // it would wait for longer than the test
-		_, _, _ = s.api(asking, s.cloud.AWS(), http.MethodPost, "/jobs/"+rule+"/run-now")
+		_, _, _ = s.api(asking, s.Cloud.AWS(), http.MethodPost, "/jobs/"+rule+"/run-now")
 		close(asked)
 	}()
 	t.Cleanup(func() { cancel(); <-asked })
 	var active run.Run
 	await(t, func() (bool, error) {
-		jobs, err := s.ledger.Jobs(t.Context(), []string{rule})
+		jobs, err := s.Ledger.Jobs(t.Context(), []string{rule})
 		if err != nil || jobs[rule].ActiveRun == 0 {
 			return false, err
 		}
-		if active, err = s.ledger.Run(t.Context(), rule, jobs[rule].ActiveRun); err != nil {
+		if active, err = s.Ledger.Run(t.Context(), rule, jobs[rule].ActiveRun); err != nil {
 			return false, err
 		}
 		var saved int64
-		shards, err := s.ledger.Shards(t.Context(), rule, active.ID)
+		shards, err := s.Ledger.Shards(t.Context(), rule, active.ID)
 		for _, shard := range shards {
 			saved += shard.Scanned
 		}
@@ -105,7 +105,7 @@ func (s *stage) runWhoseWorkersAreKilled(t *testing.T, keys int) run.Run {
 
 	// What is left stands still, until the ticks find it silent.
 	var open int
-	shards, err := s.ledger.Shards(t.Context(), rule, active.ID)
+	shards, err := s.Ledger.Shards(t.Context(), rule, active.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func (s *stage) runWhoseWorkersAreKilled(t *testing.T, keys int) run.Run {
 		}
 		open++
 		shard.LeasedUntil, shard.SentAt, shard.SavedAt = shard.LeasedUntil.Add(-time.Hour), shard.SentAt.Add(-time.Hour), shard.SavedAt.Add(-time.Hour)
-		err := s.ledger.Save(t.Context(), shard)
+		err := s.Ledger.Save(t.Context(), shard)
 		if err != nil && object.ClassOf(err) != object.Premise { // else its ticket had been waiting, and a new worker has it
 			t.Fatal(err)
 		}
@@ -138,8 +138,8 @@ func (s *stage) killWorkers(t *testing.T, function string) int {
 	for _, file := range files {
 		environment, err := os.ReadFile(file)
 		if err != nil || // somebody else's, or it has ended
-			!bytes.Contains(environment, []byte("AWS_LAMBDA_FUNCTION_NAME="+s.stack.Outputs[function]+"\x00")) ||
-			!bytes.Contains(environment, []byte("AWS_ENDPOINT_URL="+s.cloud.URL()+"\x00")) {
+			!bytes.Contains(environment, []byte("AWS_LAMBDA_FUNCTION_NAME="+s.Stack.Outputs[function]+"\x00")) ||
+			!bytes.Contains(environment, []byte("AWS_ENDPOINT_URL="+s.Cloud.URL()+"\x00")) {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
@@ -152,7 +152,7 @@ func (s *stage) killWorkers(t *testing.T, function string) int {
 		killed++
 	}
 	if killed == 0 {
-		t.Fatalf("no process of %s was found", s.stack.Outputs[function])
+		t.Fatalf("no process of %s was found", s.Stack.Outputs[function])
 	}
 	return killed
 }
@@ -165,12 +165,12 @@ func TestAFailureIsTriedAgainWhenThatIsDue(t *testing.T) {
 	s.put(t, source, text("x"))
 	s.runNow(t, "forbidden")
 	permit()
-	failures, err := s.ledger.Failures(t.Context(), "forbidden", 10)
+	failures, err := s.Ledger.Failures(t.Context(), "forbidden", 10)
 	if err != nil || len(failures) != 1 {
 		t.Fatalf("the failures are %+v, %v", failures, err)
 	}
 	// In an hour, by itself.
-	if err := s.ledger.Postpone(t.Context(), failures[0], time.Now().Add(-time.Second)); err != nil {
+	if err := s.Ledger.Postpone(t.Context(), failures[0], time.Now().Add(-time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	s.tickNow(t)
@@ -184,7 +184,7 @@ func TestAFailureIsTriedAgainWhenThatIsDue(t *testing.T) {
 // tickNow invokes the schedule function, as the next tick would.
 func (s *stage) tickNow(t *testing.T) {
 	t.Helper()
-	s.call(t, "lambda", http.MethodPost, "/2015-03-31/functions/"+s.stack.Outputs["ScheduleFunction"]+"/invocations", "{}")
+	s.call(t, "lambda", http.MethodPost, "/2015-03-31/functions/"+s.Stack.Outputs["ScheduleFunction"]+"/invocations", "{}")
 }
 
 // allEnd waits until no rule has a run under way.

@@ -52,7 +52,7 @@ func (s *stage) verify(t *testing.T, rule, mode string) verifyBody {
 // written is every object below a prefix of a bucket, with its tag and its time.
 func (s *stage) written(t *testing.T, bucket, prefix string) map[string]string {
 	t.Helper()
-	out, err := s.s3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	out, err := s.S3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestAVerificationFindsEachKindOfDamageAndRepairsNothing(t *testing.T) {
 	s.delete(t, at{"vault", prefix + "missing"})
 	damaged.Body = "hell"
 	s.put(t, at{"vault", prefix + "truncated"}, damaged)
-	if _, err := s.s3.CopyObject(t.Context(), &s3.CopyObjectInput{
+	if _, err := s.S3.CopyObject(t.Context(), &s3.CopyObjectInput{
 		Bucket: aws.String("vault"), Key: aws.String(prefix + "bare"), CopySource: aws.String("vault/" + prefix + "bare"),
 		MetadataDirective: types.MetadataDirectiveReplace, ContentType: aws.String("text/html"),
 	}); err != nil {
@@ -99,7 +99,7 @@ func TestAVerificationFindsEachKindOfDamageAndRepairsNothing(t *testing.T) {
 	s.put(t, at{"vault", prefix + "extra"}, page)
 
 	source, dest := s.written(t, "attic", prefix), s.written(t, "vault", prefix)
-	facts, _, err := s.ledger.Read(t.Context(), replicas, true)
+	facts, _, err := s.Ledger.Read(t.Context(), replicas, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestAVerificationFindsEachKindOfDamageAndRepairsNothing(t *testing.T) {
 	if v.Verdict != "differs" || v.Counts["matched"] != 2 || v.Scanned != 8 || v.Repair == nil || v.Repair.Objects+v.Repair.Left != 6 {
 		t.Errorf("%+v", v)
 	}
-	after, _, err := s.ledger.Read(t.Context(), replicas, true)
+	after, _, err := s.Ledger.Read(t.Context(), replicas, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -129,16 +128,12 @@ func megabytes(bytes int) float64 { return float64(bytes) / (1 << 20) }
 // the local S3 ignores: here they are not emulated, so that the function does
 // what it does on AWS.
 func environment(c *cloud.Cloud, s cloud.Stack) []string {
-	env := []string{
-		config.RulesTable + "=" + s.Outputs["RulesTable"],
-		config.ProvenanceTable + "=" + s.Outputs["ProvenanceTable"],
-		config.RunsTable + "=" + s.Outputs["RunsTable"],
-		config.EventsQueueURL + "=" + s.Outputs["EventsQueueUrl"],
-		config.MaxReceives + "=6",
-		config.VisibilityTimeout + "=720",
-	}
-	for line := range strings.Lines(c.Exports()) {
-		env = append(env, strings.TrimPrefix(strings.TrimSpace(line), "export "))
-	}
-	return env
+	return append(c.Environ(),
+		config.RulesTable+"="+s.Outputs["RulesTable"],
+		config.ProvenanceTable+"="+s.Outputs["ProvenanceTable"],
+		config.RunsTable+"="+s.Outputs["RunsTable"],
+		config.EventsQueueURL+"="+s.Outputs["EventsQueueUrl"],
+		config.MaxReceives+"=6",
+		config.VisibilityTimeout+"=720",
+	)
 }

@@ -21,6 +21,7 @@ import (
 	"bucket-replicator/localstack/cloud"
 	"bucket-replicator/localstack/server"
 	"bucket-replicator/localstack/signed"
+	"bucket-replicator/tests/staging"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -28,6 +29,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
+
+// local is the stack, on a local cloud that knows the secrets.
+var local staging.Stage
+
+func TestMain(m *testing.M) { os.Exit(local.Run(m)) }
 
 // configuration has places for the endpoint and for two secrets.
 const configuration = `
@@ -64,19 +70,10 @@ func TestObjectsGoToAnotherServerAndBack(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	local, err := cloud.Start(ctx, cloud.Options{Dir: t.TempDir(), Env: []string{"AUTH=true"}, Out: os.Stdout})
-	if err != nil {
+	if err := local.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(local.Transcript(context.Background(), 50))
-		}
-		if err := local.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	here := side{s3.NewFromConfig(local.AWS(), func(o *s3.Options) { o.UsePathStyle = true })}
+	here := side{local.S3}
 	there := side{s3.NewFromConfig(aws.Config{
 		Region:       server.Region,
 		BaseEndpoint: aws.String(other.URL),
@@ -88,7 +85,7 @@ func TestObjectsGoToAnotherServerAndBack(t *testing.T) {
 		}
 	}
 
-	secrets := secretsmanager.NewFromConfig(local.AWS())
+	secrets := secretsmanager.NewFromConfig(local.Cloud.AWS())
 	secret := func(name string, value map[string]string) string {
 		text, err := json.Marshal(value)
 		if err != nil {
@@ -106,14 +103,10 @@ func TestObjectsGoToAnotherServerAndBack(t *testing.T) {
 		secret("hook", map[string]string{"bearer_token": token})), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	stack, err := local.Deploy(ctx, file)
-	if err != nil {
+	if err := local.Deploy(ctx, file); err != nil {
 		t.Fatal(err)
 	}
-	if err := local.Ticks(ctx, false); err != nil { // else a sweep may be faster than an event
-		t.Fatal(err)
-	}
-	admin := cloud.AdminURL(local.URL(), stack.Outputs)
+	admin := cloud.AdminURL(local.Cloud.URL(), local.Stack.Outputs)
 	hook := strings.TrimSuffix(admin, "/_/api/admin") + "/events/"
 
 	t.Run("an object streams there, and its delete follows", func(t *testing.T) {
@@ -162,7 +155,7 @@ func TestObjectsGoToAnotherServerAndBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		status, answer, err := signed.Do(local.AWS(), "execute-api", r, "")
+		status, answer, err := signed.Do(local.Cloud.AWS(), "execute-api", r, "")
 		if err != nil || status != 200 {
 			t.Fatalf("answered %d %s, %v", status, answer, err)
 		}
