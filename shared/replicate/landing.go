@@ -24,6 +24,9 @@ type Landing struct {
 	// Complete makes the replica of the parts, if the destination still has this
 	// tag; empty: if there is none. It fails with an *object.Error.
 	Complete func(ctx context.Context, destETag string) (object.Copied, error)
+	// Pending reports whether the upload is not over, so that nobody completed it.
+	// It is asked only Again, and fails with an *object.Error.
+	Pending func(ctx context.Context) (bool, error)
 
 	spent bool // the upload is over, or cannot be completed
 }
@@ -74,7 +77,8 @@ func (r *Replicator) Land(ctx context.Context, rules *rule.Set, l Landing, holde
 
 // findLanded looks for the replica of an attempt whose answer was lost or that
 // died before it could record it. The tag tells it: it follows from those of all
-// parts, and from how the object was cut.
+// parts, and from how the object was cut. Somebody's upload of the same bytes and
+// cut has the same tag, but leaves ours pending.
 func (t *task) findLanded(ctx context.Context) error {
 	if t.landing.ETag == "" {
 		return nil
@@ -87,6 +91,9 @@ func (t *task) findLanded(ctx context.Context) error {
 	}
 	base, err := t.item(ctx, tr.To)
 	if err != nil || base.Describes(found) {
+		return err
+	}
+	if pending, err := t.landing.Pending(ctx); err != nil || pending {
 		return err
 	}
 	sourceBase := object.Provenance{}

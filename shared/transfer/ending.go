@@ -46,6 +46,10 @@ func (e *effort) complete(ctx context.Context, known []Part) error {
 			completion.DestETag = destETag
 			return e.Objects.Complete(ctx, completion)
 		},
+		Pending: func(ctx context.Context) (bool, error) {
+			uploads, err := e.Objects.Uploads(ctx, e.tr.To)
+			return slices.ContainsFunc(uploads, func(u object.Begun) bool { return u.ID == e.tr.Upload.ID }), err
+		},
 	}
 	landing.ETag, _ = parts.ETag(tags)
 	o, moved := e.Replicator.Land(ctx, e.rules, landing, "transfer/"+e.tr.ID, int(turn.Fence))

@@ -380,6 +380,55 @@ func TestNobodyElsesUploadIsAborted(t *testing.T) {
 	}
 }
 
+// A person may put the same bytes by the same cut between two attempts to complete
+// ours: that has the tag that our replica would have.
+func TestSomebodysUploadOfTheSameBytesIsNotTakenForOurs(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 10))
+	w.fated(func(c storetest.Call) (storetest.Fault, error) {
+		if c.Op != "objects.complete" {
+			return storetest.None, nil
+		}
+		w.fated(nil)
+		w.uploadByHand(dest, body("1", 10))
+		return storetest.FailBefore, errInjected
+	})
+	w.settle()
+	if got, _ := w.objects.Get(dest); len(got.Body) == 0 || !got.Multipart {
+		t.Fatalf("the destination holds %+v", got)
+	}
+	if p := w.ledger.Item(dest); p.Rule != "" || p.Dest.ETag != "" || p.Pending.Holder != "" {
+		t.Errorf("it is taken for ours: %+v", p)
+	}
+	w.clean()
+}
+
+// uploadByHand is a person's upload by parts, of the size that transfers have.
+func (w *world) uploadByHand(to object.Ref, c storetest.Content) {
+	w.t.Helper()
+	ctx := context.Background()
+	from := object.Ref{Bucket: to.Bucket, Key: "by hand"}
+	etag := w.objects.Put(from, c).ETag
+	upload, err := w.objects.Begin(ctx, object.Copy{From: from, To: to, SourceETag: etag})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	whole := object.Completion{Copy: object.Copy{To: to}, Upload: upload, Size: int64(len(c.Body))}
+	for first := 0; first < len(c.Body); first += partSize {
+		part, err := w.objects.CopyPart(ctx, object.Part{
+			From: from, SourceETag: etag, Upload: upload, Number: first/partSize + 1,
+			First: int64(first), Last: int64(min(first+partSize, len(c.Body))) - 1,
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		whole.Parts = append(whole.Parts, part)
+	}
+	if _, err := w.objects.Complete(ctx, whole); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func TestWhatCannotBeCopiedIsAFailureOnce(t *testing.T) {
 	denied := &object.Error{Class: object.Permanent, Code: "AccessDenied", Err: errors.New("no")}
 	for _, op := range []string{"objects.begin", "objects.part", "objects.complete"} {
