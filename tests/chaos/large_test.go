@@ -26,6 +26,7 @@ import (
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/transfer"
+	"bucket-replicator/tests/tables"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -104,7 +105,9 @@ func TestALargeObjectOutlivesTenWorkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	account.HTTPClient = &http.Client{Transport: server.FromMemory{}}
-	makeTables(t, account, p.Tables)
+	if err := tables.Make(t.Context(), account, p.Tables); err != nil {
+		t.Fatal(err)
+	}
 	p.Queue = makeQueue(t, account)
 	items := ledger.New(account, p.Tables)
 	if err := items.Deploy(t.Context(), p.config(), time.Now()); err != nil {

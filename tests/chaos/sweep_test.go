@@ -19,14 +19,12 @@ import (
 	"bucket-replicator/localstack/server"
 	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/ledger"
-	"bucket-replicator/shared/ledger/schema"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
+	"bucket-replicator/tests/tables"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	dynamotypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -54,7 +52,9 @@ func TestASweepOf50000KeysOutlivesItsWorkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	account.HTTPClient = &http.Client{Transport: server.FromMemory{}}
-	makeTables(t, account, p.Tables)
+	if err := tables.Make(t.Context(), account, p.Tables); err != nil {
+		t.Fatal(err)
+	}
 	p.Queue = makeQueue(t, account)
 	items, runs := p.stores(account)
 	if err := items.Deploy(t.Context(), p.config(), time.Now()); err != nil {
@@ -274,43 +274,6 @@ func list(t *testing.T, client *s3.Client, bucket string) map[string]string {
 		}
 	}
 	return found
-}
-
-func makeTables(t *testing.T, account aws.Config, names ledger.Tables) {
-	t.Helper()
-	client := dynamodb.NewFromConfig(account)
-	for name, s := range map[string]schema.Table{names.Rules: schema.Rules, names.Provenance: schema.Provenance, names.Runs: schema.Runs, names.Transfers: schema.Transfers} {
-		if name == "" {
-			continue
-		}
-		in := &dynamodb.CreateTableInput{TableName: &name, BillingMode: dynamotypes.BillingModePayPerRequest}
-		for attribute, role := range map[string]dynamotypes.KeyType{s.PartitionKey: dynamotypes.KeyTypeHash, s.SortKey: dynamotypes.KeyTypeRange} {
-			if attribute == "" {
-				continue
-			}
-			in.AttributeDefinitions = append(in.AttributeDefinitions, dynamotypes.AttributeDefinition{AttributeName: &attribute, AttributeType: dynamotypes.ScalarAttributeTypeS})
-			in.KeySchema = append(in.KeySchema, dynamotypes.KeySchemaElement{AttributeName: &attribute, KeyType: role})
-		}
-		slices.SortFunc(in.KeySchema, func(a, b dynamotypes.KeySchemaElement) int {
-			return bytes.Compare([]byte(a.KeyType), []byte(b.KeyType))
-		})
-		for _, i := range s.Indexes {
-			for attribute, of := range map[string]dynamotypes.ScalarAttributeType{i.PartitionKey: dynamotypes.ScalarAttributeTypeS, i.SortKey: dynamotypes.ScalarAttributeTypeN} {
-				if attribute != s.PartitionKey {
-					in.AttributeDefinitions = append(in.AttributeDefinitions, dynamotypes.AttributeDefinition{AttributeName: &attribute, AttributeType: of})
-				}
-			}
-			in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, dynamotypes.GlobalSecondaryIndex{
-				IndexName: &i.Name, Projection: &dynamotypes.Projection{ProjectionType: dynamotypes.ProjectionTypeAll},
-				KeySchema: []dynamotypes.KeySchemaElement{
-					{AttributeName: &i.PartitionKey, KeyType: dynamotypes.KeyTypeHash}, {AttributeName: &i.SortKey, KeyType: dynamotypes.KeyTypeRange},
-				},
-			})
-		}
-		if _, err := client.CreateTable(t.Context(), in); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // makeQueue makes a shards queue. It hides a message for longer than the test

@@ -16,6 +16,7 @@ import (
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/storetest"
+	"bucket-replicator/tests/tables"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -58,15 +59,15 @@ func TestLedgerOnMiniStack(t *testing.T) {
 	config, transport := client(miniStack(t))
 	db := dynamodb.NewFromConfig(config)
 	storetest.TestLedger(t, func(t *testing.T) storetest.LedgerFixture {
-		l, tables := openLedger(t, config)
+		l, names := openLedger(t, config)
 		return storetest.LedgerFixture{
 			Ledger:         l,
 			LoseNextAnswer: func() { transport.lose.Store(true) },
-			AddAPIRule:     func(t *testing.T, r rule.Rule) { addAPIRule(t, db, tables.Rules, r) },
+			AddAPIRule:     func(t *testing.T, r rule.Rule) { addAPIRule(t, db, names.Rules, r) },
 		}
 	})
 	t.Run("only failures that are retried are in the index", func(t *testing.T) {
-		l, tables := openLedger(t, config)
+		l, names := openLedger(t, config)
 		source := object.Ref{Bucket: object.Bucket{Backend: object.AWS, Name: "src"}, Key: "k"}
 		at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 		for _, step := range []struct {
@@ -77,7 +78,7 @@ func TestLedgerOnMiniStack(t *testing.T) {
 				t.Fatal(err)
 			}
 			out, err := db.Query(t.Context(), &dynamodb.QueryInput{
-				TableName:                aws.String(tables.Runs),
+				TableName:                aws.String(names.Runs),
 				IndexName:                aws.String(schema.Retries.Name),
 				KeyConditionExpression:   aws.String("#rule = :rule AND #retry <= :now"),
 				ExpressionAttributeNames: map[string]string{"#rule": schema.RunsRule, "#retry": schema.RetryAt},
@@ -93,17 +94,18 @@ func TestLedgerOnMiniStack(t *testing.T) {
 	})
 }
 
+var ledgersMade atomic.Int64
+
 // openLedger makes a ledger with tables of its own.
 func openLedger(t *testing.T, config aws.Config) (*ledger.Ledger, ledger.Tables) {
 	t.Helper()
-	db := dynamodb.NewFromConfig(config)
-	tables := ledger.Tables{
-		Rules:      createTable(t, db, "rules", schema.Rules),
-		Provenance: createTable(t, db, "provenance", schema.Provenance),
-		Runs:       createTable(t, db, "runs", schema.Runs),
-		Transfers:  createTable(t, db, "transfers", schema.Transfers),
+	n := ledgersMade.Add(1)
+	named := func(name string) string { return fmt.Sprintf("%s-%d", name, n) }
+	names := ledger.Tables{Rules: named("rules"), Provenance: named("provenance"), Runs: named("runs"), Transfers: named("transfers")}
+	if err := tables.Make(t.Context(), config, names); err != nil {
+		t.Fatal(err)
 	}
-	return ledger.New(config, tables), tables
+	return ledger.New(config, names), names
 }
 
 // miniStack is a server of this test's own.
@@ -119,44 +121,6 @@ func miniStack(t *testing.T) *server.Server {
 		}
 	})
 	return s
-}
-
-var tablesMade atomic.Int64
-
-// createTable makes an empty table with a name of its own.
-func createTable(t *testing.T, db *dynamodb.Client, name string, s schema.Table) string {
-	t.Helper()
-	name = fmt.Sprintf("%s-%d", name, tablesMade.Add(1))
-	in := &dynamodb.CreateTableInput{
-		TableName:            aws.String(name),
-		BillingMode:          types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(s.PartitionKey), AttributeType: types.ScalarAttributeTypeS}},
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String(s.PartitionKey), KeyType: types.KeyTypeHash}},
-	}
-	if s.SortKey != "" {
-		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: aws.String(s.SortKey), AttributeType: types.ScalarAttributeTypeS})
-		in.KeySchema = append(in.KeySchema, types.KeySchemaElement{AttributeName: aws.String(s.SortKey), KeyType: types.KeyTypeRange})
-	}
-	for _, i := range s.Indexes {
-		if i.PartitionKey != s.PartitionKey {
-			in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: aws.String(i.PartitionKey), AttributeType: types.ScalarAttributeTypeS})
-		}
-		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: aws.String(i.SortKey), AttributeType: types.ScalarAttributeTypeN})
-		in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, types.GlobalSecondaryIndex{
-			IndexName:  aws.String(i.Name),
-			Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
-			KeySchema: []types.KeySchemaElement{
-				{AttributeName: aws.String(i.PartitionKey), KeyType: types.KeyTypeHash},
-				{AttributeName: aws.String(i.SortKey), KeyType: types.KeyTypeRange},
-			},
-		})
-	}
-	_, err := db.CreateTable(t.Context(), in)
-	var exists *types.ResourceInUseException // a lost answer's repetition: the name is this call's own
-	if err != nil && !errors.As(err, &exists) {
-		t.Fatal(err)
-	}
-	return name
 }
 
 // addAPIRule writes the item that a rule made through the API has.

@@ -13,28 +13,19 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"bucket-replicator/localstack/cloud"
 	"bucket-replicator/localstack/server"
 	"bucket-replicator/shared/config"
+	"bucket-replicator/tests/bench/command"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("function", run) }
 
 const (
 	starts  = 11     // of which the median counts
@@ -45,7 +36,7 @@ const (
 // reports are after how many events the memory is looked at.
 var reports = []int{batch, 1_000, 2_500, 5_000, 7_500, objects}
 
-func run(ctx context.Context, out io.Writer) (err error) {
+func run(ctx context.Context, _ []string, out, _ io.Writer) (err error) {
 	root, err := server.Root()
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -15,12 +16,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
-	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/replicate"
 	"bucket-replicator/shared/rule"
@@ -28,53 +25,37 @@ import (
 	"bucket-replicator/shared/storetest"
 	"bucket-replicator/shared/telemetry"
 	"bucket-replicator/shared/transfer"
+	"bucket-replicator/tests/bench/command"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := bench(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "large:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("large", bench) }
 
 type settings struct {
-	endpoint, to        string
-	region              string
-	source, destination string
-	key                 string
-	workers             int
-	partSize            int64
+	command.Buckets
+	to       string // endpoint of the destination
+	key      string
+	workers  int
+	partSize int64
 }
 
 func parse(args []string, out io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("large", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&s.endpoint, "endpoint", "", "`URL` of the S3 server that has the source; without it, AWS")
-	flags.StringVar(&s.to, "to", "", "`URL` of the one that has the destination; without it, the same")
-	flags.StringVar(&s.region, "region", "us-east-1", "region that requests are signed for")
-	flags.StringVar(&s.source, "source", "", "`bucket` to copy from")
-	flags.StringVar(&s.destination, "destination", "", "`bucket` to copy to")
+	flags.StringVar(&s.to, "to", "", "`URL` of the server that has the destination, where it is another one")
 	flags.StringVar(&s.key, "key", "", "of the object")
 	flags.IntVar(&s.workers, "workers", 16, "how many copy a part at a time")
 	flags.Int64Var(&s.partSize, "part-size", 0, "in bytes; 0: as deployed")
-	if err := flags.Parse(args); err != nil {
+	if err := s.Parse(flags, args); err != nil {
 		return s, err
 	}
 	switch {
-	case flags.NArg() > 0:
-		return s, fmt.Errorf("unknown argument %q", flags.Arg(0))
-	case s.source == "" || s.destination == "" || s.key == "":
-		return s, errors.New("--source, --destination and --key are needed; --help lists all flags")
+	case s.key == "":
+		return s, errors.New("--key is needed; --help lists all flags")
 	case s.workers < 1 || s.partSize < 0:
 		return s, errors.New("--workers is at least 1, --part-size at least 0")
 	}
-	if s.to == "" {
-		s.to = s.endpoint
-	}
+	s.to = cmp.Or(s.to, s.Endpoint)
 	return s, nil
 }
 
@@ -86,11 +67,11 @@ func (s settings) catalog() rule.Catalog {
 	r.Name, r.Source.Bucket, r.Destination.Bucket = ruleName, "source", "destination"
 	c := rule.Catalog{Storage: rule.Default().Storage, Rules: []rule.Stored{{Rule: r, Revision: 1, Deployed: true}}}
 	c.Storage.Backends = []rule.Backend{
-		{Name: "from", Endpoint: s.endpoint, Region: s.region, PathStyle: s.endpoint != ""},
-		{Name: "to", Endpoint: s.to, Region: s.region, PathStyle: s.to != ""},
+		{Name: "from", Endpoint: s.Endpoint, Region: s.Region, PathStyle: s.Endpoint != ""},
+		{Name: "to", Endpoint: s.to, Region: s.Region, PathStyle: s.to != ""},
 	}
 	c.Storage.Buckets = map[string]rule.Bucket{
-		"source": {Backend: "from", Name: s.source}, "destination": {Backend: "to", Name: s.destination},
+		"source": {Backend: "from", Name: s.Source}, "destination": {Backend: "to", Name: s.Destination},
 	}
 	return c
 }
@@ -121,11 +102,10 @@ func bench(ctx context.Context, args []string, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := awsconfig.Load(ctx)
+	cfg, err := s.Config(ctx)
 	if err != nil {
 		return err
 	}
-	cfg.Region = s.region
 	items, store := &storetest.Ledger{}, &storetest.Transfers{}
 	items.SetCatalog(s.catalog())
 	objects := s3store.New(cfg, s3store.Options{Backends: func() []rule.Backend { return s.catalog().Storage.Backends }})
@@ -133,8 +113,8 @@ func bench(ctx context.Context, args []string, out, log io.Writer) error {
 	transfers := &transfer.Transfers{Store: store, Queue: queue, Now: time.Now, NewID: rand.Text, Workers: s.workers}
 	replicator := replicate.New(objects, items, items, time.Now, 12*time.Minute)
 	replicator.Transfers, replicator.ByParts = sized{transfers, s.partSize}, 0
-	from := object.Ref{Bucket: object.Bucket{Backend: "from", Name: s.source}, Key: s.key}
-	to := object.Ref{Bucket: object.Bucket{Backend: "to", Name: s.destination}, Key: s.key}
+	from := object.Ref{Bucket: object.Bucket{Backend: "from", Name: s.Source}, Key: s.key}
+	to := object.Ref{Bucket: object.Bucket{Backend: "to", Name: s.Destination}, Key: s.key}
 
 	outcomes, err := replicator.Replicate(ctx, []replicate.Work{{Change: object.Change{Ref: from, Kind: object.Due, Time: time.Now()}, Message: "bench"}})
 	if err != nil {

@@ -7,24 +7,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"os/signal"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"bucket-replicator/localstack/server"
 	"bucket-replicator/shared/ledger"
-	"bucket-replicator/shared/ledger/schema"
 	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/rule"
+	"bucket-replicator/tests/bench/command"
+	"bucket-replicator/tests/tables"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 const (
@@ -34,14 +32,7 @@ const (
 	off   = 0.1
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := bench(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("limits", bench) }
 
 // counted is a transport that counts requests.
 type counted struct {
@@ -54,7 +45,7 @@ func (c *counted) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
-func bench(ctx context.Context) (err error) {
+func bench(ctx context.Context, _ []string, out, _ io.Writer) (err error) {
 	cloud, err := server.MiniStack(ctx, server.Options{})
 	if err != nil {
 		return err
@@ -65,20 +56,20 @@ func bench(ctx context.Context) (err error) {
 		Region: server.Region, BaseEndpoint: &cloud.URL, HTTPClient: &http.Client{Transport: transport},
 		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
 	}
-	const table = "bench-limits"
-	if err := makeTable(ctx, cfg, table, schema.Runs); err != nil {
+	names := ledger.Tables{Runs: "bench-limits"}
+	if err := tables.Make(ctx, cfg, names); err != nil {
 		return err
 	}
-	fmt.Printf("A rule of %d MB a second, for %s\n%-8s %12s %10s %26s\n", rate>>20, lasts, "workers", "MB a second", "off by", "requests/worker/second")
+	fmt.Fprintf(out, "A rule of %d MB a second, for %s\n%-8s %12s %10s %26s\n", rate>>20, lasts, "workers", "MB a second", "off by", "requests/worker/second")
 	for _, workers := range []int{1, 4, 16} {
 		before := transport.n.Load()
-		moved, err := move(ctx, cfg, table, workers)
+		moved, err := move(ctx, cfg, names, workers)
 		if err != nil {
 			return err
 		}
 		got := float64(moved) / lasts.Seconds()
 		asked := float64(transport.n.Load()-before) / float64(workers) / lasts.Seconds()
-		fmt.Printf("%-8d %12.2f %9.1f%% %26.2f\n", workers, got/(1<<20), 100*(got/rate-1), asked)
+		fmt.Fprintf(out, "%-8d %12.2f %9.1f%% %26.2f\n", workers, got/(1<<20), 100*(got/rate-1), asked)
 		if got < rate*(1-off) || got > rate*(1+off) || asked > 1.2 { // a few more as it begins
 			err = errors.Join(err, fmt.Errorf("with %d workers the limit does not hold", workers))
 		}
@@ -91,7 +82,7 @@ func bench(ctx context.Context) (err error) {
 
 // move has workers move as much as they are let, and answers how many bytes that
 // was.
-func move(ctx context.Context, cfg aws.Config, table string, workers int) (int64, error) {
+func move(ctx context.Context, cfg aws.Config, names ledger.Tables, workers int) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
 	var moved atomic.Int64
@@ -99,7 +90,7 @@ func move(ctx context.Context, cfg aws.Config, table string, workers int) (int64
 	errs := make(chan error, workers*slots)
 	for n := range workers {
 		l := &limit.Limiter{
-			Store: ledger.New(cfg, ledger.Tables{Runs: table}), Now: time.Now, Holder: fmt.Sprint("worker ", n), Patience: lasts,
+			Store: ledger.New(cfg, names), Now: time.Now, Holder: fmt.Sprint("worker ", n), Patience: lasts,
 		}
 		for range slots {
 			group.Go(func() {
@@ -123,21 +114,4 @@ func move(ctx context.Context, cfg aws.Config, table string, workers int) (int64
 	group.Wait()
 	close(errs)
 	return moved.Load(), <-errs // nil where there is none
-}
-
-func makeTable(ctx context.Context, cfg aws.Config, name string, s schema.Table) error {
-	db := dynamodb.NewFromConfig(cfg)
-	_, err := db.CreateTable(ctx, &dynamodb.CreateTableInput{
-		TableName:   &name,
-		BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{
-			{AttributeName: aws.String(s.PartitionKey), AttributeType: types.ScalarAttributeTypeS},
-			{AttributeName: aws.String(s.SortKey), AttributeType: types.ScalarAttributeTypeS},
-		},
-		KeySchema: []types.KeySchemaElement{
-			{AttributeName: aws.String(s.PartitionKey), KeyType: types.KeyTypeHash},
-			{AttributeName: aws.String(s.SortKey), KeyType: types.KeyTypeRange},
-		},
-	})
-	return err
 }

@@ -17,24 +17,15 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"sync/atomic"
-	"syscall"
 
 	"bucket-replicator/localstack/server"
+	"bucket-replicator/tests/bench/command"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("peers", run) }
 
 // sizes are in objects.
 type sizes struct {
@@ -59,7 +50,7 @@ type bench struct {
 	home     string       // of all tools; the reconcile is built into it
 }
 
-func run(ctx context.Context, args []string, out io.Writer) (err error) {
+func run(ctx context.Context, args []string, out, _ io.Writer) (err error) {
 	flags := flag.NewFlagSet("peers", flag.ContinueOnError)
 	isQuick := flags.Bool("quick", false, "a fifth of the objects: some two minutes instead of ten, and less to rely on")
 	rounds := flags.Int("rounds", 3, "how many turns each tool has; medians are printed")

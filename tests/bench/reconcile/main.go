@@ -18,13 +18,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
-	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/ledger"
 	"bucket-replicator/shared/reconcile"
 	"bucket-replicator/shared/replicate"
@@ -33,55 +29,37 @@ import (
 	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/storetest"
 	"bucket-replicator/shared/telemetry"
+	"bucket-replicator/tests/bench/command"
+	"bucket-replicator/tests/tables"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := bench(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "reconcile:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("reconcile", bench) }
 
 type settings struct {
-	endpoint, region    string
-	source, destination string
-	prefix              string
-	shards, objects     int
-	ledger              string
-	emulate, json       bool
+	command.Buckets
+	prefix          string
+	shards, objects int
+	ledger          string
+	emulate, json   bool
 }
 
 func parse(args []string, out io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("reconcile", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&s.endpoint, "endpoint", "", "`URL` of the S3 server that has both buckets; without it, AWS")
-	flags.StringVar(&s.region, "region", "us-east-1", "region that requests are signed for")
-	flags.StringVar(&s.source, "source", "", "`bucket` to copy from")
-	flags.StringVar(&s.destination, "destination", "", "`bucket` to copy to")
 	flags.StringVar(&s.prefix, "prefix", "", "only keys that begin with it, on both sides")
 	flags.IntVar(&s.shards, "shards", 8, "how many workers there are, each on a range of keys of its own")
 	flags.IntVar(&s.objects, "objects", 256, "how many objects are copied at a time, over all workers")
 	flags.StringVar(&s.ledger, "ledger", "memory", "where provenance, runs and shards are kept: memory, or the `URL` of a server\nthat speaks DynamoDB, where tables named bench-* are made")
 	flags.BoolVar(&s.emulate, "emulate", false, "look before and after each copy, as is done where an endpoint ignores conditions on\nthe destination; without it a copy is one request, as on AWS")
 	flags.BoolVar(&s.json, "json", false, "print nothing but the result, as JSON")
-	if err := flags.Parse(args); err != nil {
-		return s, err
+	err := s.Parse(flags, args)
+	if err == nil && (s.shards < 1 || s.objects < 1) {
+		err = errors.New("--shards and --objects are at least 1")
 	}
-	switch {
-	case flags.NArg() > 0:
-		return s, fmt.Errorf("unknown argument %q", flags.Arg(0))
-	case s.source == "" || s.destination == "":
-		return s, errors.New("--source and --destination are needed; --help lists all flags")
-	case s.shards < 1 || s.objects < 1:
-		return s, errors.New("--shards and --objects are at least 1")
-	}
-	return s, nil
+	return s, err
 }
 
 // bench makes the run and prints what came of it. A run that did not succeed is
@@ -91,11 +69,10 @@ func bench(ctx context.Context, args []string, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := awsconfig.Load(ctx)
+	cfg, err := s.Config(ctx)
 	if err != nil {
 		return err
 	}
-	cfg.Region = s.region
 	var requests requests
 	cfg.APIOptions = append(cfg.APIOptions, requests.count)
 	items, err := s.stores(ctx, cfg)
@@ -141,10 +118,10 @@ func (s settings) config() rule.Config {
 	r.Source = rule.Side{Bucket: "source", Prefix: s.prefix}
 	r.Destination = rule.Side{Bucket: "destination", Prefix: s.prefix}
 	c := rule.Default()
-	c.Storage.Backends = []rule.Backend{{Name: backend, Endpoint: s.endpoint, Region: s.region, PathStyle: s.endpoint != ""}}
+	c.Storage.Backends = []rule.Backend{{Name: backend, Endpoint: s.Endpoint, Region: s.Region, PathStyle: s.Endpoint != ""}}
 	c.Storage.Buckets = map[string]rule.Bucket{
-		"source":      {Backend: backend, Name: s.source},
-		"destination": {Backend: backend, Name: s.destination},
+		"source":      {Backend: backend, Name: s.Source},
+		"destination": {Backend: backend, Name: s.Destination},
 	}
 	c.Storage.Replication.Rules = []rule.Rule{r}
 	return c
@@ -160,11 +137,11 @@ func (s settings) stores(ctx context.Context, cfg aws.Config) (stores, error) {
 		return stores{items, &storetest.Runs{Ledger: items}}, nil
 	}
 	cfg.BaseEndpoint = aws.String(s.ledger)
-	tables, err := makeTables(ctx, cfg)
-	if err != nil {
+	names := ledger.Tables{Rules: "bench-rules", Provenance: "bench-provenance", Runs: "bench-runs"}
+	if err := tables.Make(ctx, cfg, names); err != nil {
 		return stores{}, err
 	}
-	l := ledger.New(cfg, tables)
+	l := ledger.New(cfg, names)
 	return stores{l, l}, l.Deploy(ctx, c, time.Now())
 }
 
