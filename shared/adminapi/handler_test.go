@@ -84,6 +84,7 @@ func TestEachRouteAnswersItsCodes(t *testing.T) {
 		"a run that does not":                      {nil, "POST /jobs/a/run-now?existing=false", 202, ""},
 		"a run that does perhaps":                  {nil, "POST /jobs/a/run-now?existing=yes", 400, "InvalidRequest"},
 		"a run that does, without saying so":       {nil, "POST /jobs/a/run-now?existing", 400, "InvalidRequest"},
+		"a run that compares":                      {nil, "POST /jobs/a/run-now?compare=bytes", 202, ""},
 		"a run that adopts":                        {nil, "POST /jobs/a/run-now?adopt=true", 202, ""},
 		"a run that adopts perhaps":                {nil, "POST /jobs/a/run-now?adopt=1", 400, "InvalidRequest"},
 		"a run of a job nobody knows":              {nil, "POST /jobs/x/run-now", 404, "JobNotFound"},
@@ -215,7 +216,8 @@ func TestWhatIsWrongWithARequestIsNamed(t *testing.T) {
 		request string
 		details []string
 	}{
-		"a misspelt parameter": {"POST /jobs/a/run-now?exisitng=true", []string{`exisitng is not known here: did you mean "existing"?`}},
+		"a mode that there is not": {"POST /jobs/a/run-now?compare=byte", []string{`compare is "byte": give one of metadata, checksum, bytes`}},
+		"a misspelt parameter":     {"POST /jobs/a/run-now?exisitng=true", []string{`exisitng is not known here: did you mean "existing"?`}},
 		"one that means nothing": {"GET /jobs/a/runs?after=3", []string{
 			"after is not known here: there is limit and cursor"}},
 		"one where there are none": {"POST /jobs/a/pause?force=true", []string{"force is not known here: there are no parameters"}},
@@ -269,7 +271,7 @@ func TestRunNowAnswersTheRunThatEndsInTime(t *testing.T) {
 	}
 	got := w.ask("POST /jobs/a/run-now?existing=true").wants(200, "")
 	const want = `{"run_id":1,"status":"succeeded","objects_scanned":6,"objects_copied":3,"objects_skipped":3,"objects_deleted":0,"bytes_copied":15,"errors":0,` +
-		`"trigger":"run-now","existing":true,"adopt":false,"started_at":"2026-04-01T12:00:00Z","ended_at":"2026-04-01T12:00:05.75Z",` +
+		`"trigger":"run-now","existing":true,"adopt":false,"compare":null,"started_at":"2026-04-01T12:00:00Z","ended_at":"2026-04-01T12:00:05.75Z",` +
 		`"skipped_by_reason":{"excluded":1,"in_sync":2},"error":null}` + "\n"
 	if got.Body != want {
 		t.Errorf("got  %swant %s", got.Body, want)

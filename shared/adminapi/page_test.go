@@ -203,7 +203,7 @@ func TestWhatThePageShows(t *testing.T) {
 			`hx-get="jobs/a/verify" hx-trigger="every 2s"`, "waits for its first worker", `hx-post="jobs/a/verify/cancel"`, "pending",
 		}},
 		"a verification": {func(w *world) { w.verified("a") }, "GET /jobs/a/verify", []string{
-			`<span class="badge succeeded">succeeded</span>`, "saw every key", "differs", "<code class=\"key\">a/&lt;b&gt;</code>", "the source has 7 bytes", `hx-post="jobs/a/run-now?existing=true"`, "It leaves 1 as they are",
+			`<span class="badge succeeded">succeeded</span>`, "saw every key", "differs", "<code class=\"key\">a/&lt;b&gt;</code>", "the source has 7 bytes", `hx-post="jobs/a/run-now?compare=bytes"`, "It leaves 1 as they are",
 		}},
 		"an object":                  {func(w *world) { w.put(from, "a/x", "hello") }, "GET /objects?bucket=from&key=a/x", []string{"PENDING", "as source; next: copy", "aws/to/a/x"}},
 		"an object that failed":      {func(w *world) { w.put(from, "a/<b>", "hello"); failed(w) }, "GET /objects?bucket=from&key=a/%3Cb%3E", []string{"FAILED", "AccessDenied", "Allow it.", "in 60 min"}},

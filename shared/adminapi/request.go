@@ -259,11 +259,11 @@ func (r *request) duration(name string, least, most time.Duration) time.Duration
 	return 0
 }
 
-// word is one of these, the first where it is not given.
-func (r *request) word(name string, from []string) string {
+// word is one of these, or otherwise.
+func (r *request) word(name, otherwise string, from []string) string {
 	v, ok := r.value(name)
 	if !ok {
-		return from[0]
+		return otherwise
 	}
 	if !slices.Contains(from, v) {
 		r.problem(name, "is %q: give one of %s", shortened(v), strings.Join(from, ", "))

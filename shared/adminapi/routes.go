@@ -94,6 +94,7 @@ func init() {
 			params: []param{
 				{name: "existing", about: "Look at every object, whatever a listing would prove.", schema: schema{"type": "boolean", "default": false}},
 				adoptParam,
+				{name: "compare", about: "Compare, too, what the rule holds to be in step, as a verification of this mode does, and copy anew what of the rule's own is damaged. It takes the source to be right.", schema: schema{"type": "string", "enum": texts(run.Modes)}},
 			},
 			serve: (*Handler).runNow, answers: map[int]any{http.StatusOK: runBody{}, http.StatusAccepted: runBody{}}, refuses: conflicts},
 		{method: http.MethodPost, path: "/jobs/{job}/pause", about: "Stop the rule, and its run.",

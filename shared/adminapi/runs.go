@@ -39,6 +39,7 @@ type runBody struct {
 	Trigger   run.Trigger      `json:"trigger"`
 	Existing  bool             `json:"existing"`
 	Adopt     bool             `json:"adopt"`
+	Compare   *run.Mode        `json:"compare"` // null: it does not
 	StartedAt *time.Time       `json:"started_at"`
 	EndedAt   *time.Time       `json:"ended_at"` // null: under way
 	ByReason  map[string]int64 `json:"skipped_by_reason"`
@@ -54,6 +55,9 @@ func bodyOf(r run.Run) runBody {
 		Scanned: r.Scanned, Copied: r.Copied, Skipped: r.SkippedSum(), Deleted: r.Deleted, Bytes: r.Bytes, Errors: r.Errors,
 		Trigger: r.Trigger, Existing: r.Existing, Adopt: r.Adopt, StartedAt: instant(r.StartedAt), EndedAt: instant(r.EndedAt),
 		ByReason: r.Totals.Skipped,
+	}
+	if r.Compare != "" {
+		b.Compare = &r.Compare
 	}
 	if b.ByReason == nil {
 		b.ByReason = map[string]int64{}
@@ -110,7 +114,9 @@ func (h *Handler) runs(ctx context.Context, r *request) (answer, error) {
 // runNow starts a run and waits for its end for a while. A run that cannot get
 // its first ticket now gets it from the schedule, and nobody waits for that.
 func (h *Handler) runNow(ctx context.Context, r *request) (answer, error) {
-	asked := run.Asked{Existing: r.boolean("existing"), Adopt: r.boolean("adopt")}
+	asked := run.Asked{
+		Existing: r.boolean("existing"), Adopt: r.boolean("adopt"), Compare: run.Mode(r.word("compare", "", texts(run.Modes))),
+	}
 	if err := r.invalid(); err != nil {
 		return answer{}, err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
-	"bucket-replicator/shared/verify"
 )
 
 // verdict of a verification, in a word.
@@ -68,11 +67,14 @@ type findingBody struct {
 	Class  run.Class `json:"class"`
 	Reason string    `json:"reason"`
 	Why    string    `json:"why"`
-	// RunLeavesIt: it differs, and a run would leave it as it is.
+	// RunLeavesIt: it differs, and any run would leave it as it is. Damaged: only a
+	// run that compares makes it good.
 	RunLeavesIt bool `json:"run_leaves_it"`
+	Damaged     bool `json:"damaged"`
 }
 
-// repairBody offers a run, the only thing that repairs.
+// repairBody offers a run, the only thing that repairs. Where the listings do not
+// show all that it can repair, it compares as the verification did.
 type repairBody struct {
 	Method  string `json:"method"`
 	Path    string `json:"path"`    // under the API's root
@@ -81,12 +83,15 @@ type repairBody struct {
 	Detail  string `json:"detail"`
 }
 
-// Existing reports whether the run looks at every object.
-func (r repairBody) Existing() bool { return strings.HasSuffix(r.Path, existingToo) }
+// Compare is the mode of a run that compares; empty: it does not.
+func (r repairBody) Compare() string {
+	_, mode, _ := strings.Cut(r.Path, compareToo)
+	return mode
+}
 
-const existingToo = "?existing=true"
+const compareToo = "?compare="
 
-func verifyBodyOf(of rule.Rule, v run.Run) verifyBody {
+func verifyBodyOf(v run.Run) verifyBody {
 	b := verifyBody{
 		VerificationID: v.ID, Verdict: verdictOf(v), StartedAt: instant(v.StartedAt), EndedAt: instant(v.EndedAt),
 		Scanned: v.Scanned, Bytes: v.Bytes,
@@ -112,12 +117,12 @@ func verifyBodyOf(of rule.Rule, v run.Run) verifyBody {
 		b.ByReason[g.Class][g.Reason] += n
 	}
 	for _, f := range v.Findings {
-		b.Samples = append(b.Samples, findingBody{destKeyOf(f.Key), f.Class, f.Reason, f.Why, f.Kept})
+		b.Samples = append(b.Samples, findingBody{destKeyOf(f.Key), f.Class, f.Reason, f.Why, f.Kept, f.Damaged})
 	}
 	rank := func(c run.Class) int { return (slices.Index(run.Classes, c) + len(run.Classes) - 1) % len(run.Classes) }
 	slices.SortStableFunc(b.Samples, func(x, y findingBody) int { return rank(x.Class) - rank(y.Class) })
 	if v.Differences() > 0 && !v.State.Active() {
-		b.Repair = repairOf(of, v)
+		b.Repair = repairOf(v)
 	}
 	b.Detail = verificationIn(v)
 	return b
@@ -166,26 +171,21 @@ func verificationIn(v run.Run) string {
 }
 
 // repairOf is the run that makes good what differs, as far as a run does.
-func repairOf(of rule.Rule, v run.Run) *repairBody {
-	r := repairBody{Method: http.MethodPost, Path: "/jobs/" + of.Name + "/run-now", Left: v.Kept()}
-	// A listing shows missing objects and other contents, and not the rest.
-	unseen := int64(0)
-	for g, n := range v.Found {
-		if g.Class == run.Mismatch && !g.Kept && slices.Contains(verify.Unlisted, g.Reason) {
-			unseen += n
-		}
+func repairOf(v run.Run) *repairBody {
+	r := repairBody{Method: http.MethodPost, Path: "/jobs/" + run.RuleOf(v.Rule) + "/run-now", Left: v.Kept()}
+	r.Objects = v.Differences() - r.Left
+	damaged := v.Damaged()
+	if damaged > 0 {
+		r.Path += compareToo + string(v.Mode)
 	}
 	switch {
-	case unseen == 0:
-	case of.ExistingObjects:
-		r.Path += existingToo
-	default: // that would copy all that is older than the rule
-		r.Left += unseen
-	}
-	r.Objects = v.Differences() - r.Left
-	r.Detail = fmt.Sprintf("A run copies what is missing or differs, and deletes orphans where the rule says so: %s.", count(r.Objects, "object"))
-	if r.Objects == 0 {
+	case r.Objects == 0:
 		r.Detail = "A run changes nothing about it."
+	case damaged > 0:
+		r.Detail = fmt.Sprintf("A run that compares by %s, as this did, makes good %s: it copies what is missing or differs, replicas of its own too that were damaged (%d), for which it takes the source to be right, and deletes orphans where the rule says so.",
+			v.Mode, count(r.Objects, "object"), damaged)
+	default:
+		r.Detail = fmt.Sprintf("A run copies what is missing or differs, and deletes orphans where the rule says so: %s.", count(r.Objects, "object"))
 	}
 	if r.Left > 0 {
 		r.Detail += fmt.Sprintf(" It leaves %d as they are: the samples say why, and what to do.", r.Left)
@@ -195,12 +195,12 @@ func repairOf(of rule.Rule, v run.Run) *repairBody {
 
 // verify begins a verification. It takes its time, so nobody waits for it.
 func (h *Handler) verify(ctx context.Context, r *request) (answer, error) {
-	mode := run.Mode(r.word("mode", texts(run.Modes)))
+	mode := run.Mode(r.word("mode", string(run.Metadata), texts(run.Modes)))
 	percent := r.integer("sample", 0, 1, 100)
 	if err := r.invalid(); err != nil {
 		return answer{}, err
 	}
-	c, stored, err := h.find(ctx, r.rule)
+	c, _, err := h.find(ctx, r.rule)
 	if err != nil {
 		return answer{}, err
 	}
@@ -222,13 +222,12 @@ func (h *Handler) verify(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		h.Log.WarnContext(ctx, "tickets not sent: the schedule will", "rule", r.rule, "verification", begun.ID, "error", err)
 	}
-	return answer{status: http.StatusAccepted, body: verifyBodyOf(stored.Rule, begun)}, nil
+	return answer{status: http.StatusAccepted, body: verifyBodyOf(begun)}, nil
 }
 
 // verification is the last one.
 func (h *Handler) verification(ctx context.Context, r *request) (answer, error) {
-	_, stored, err := h.find(ctx, r.rule)
-	if err != nil {
+	if _, _, err := h.find(ctx, r.rule); err != nil {
 		return answer{}, err
 	}
 	last, err := h.Store.Runs(ctx, run.Verifications(r.rule), 0, 1)
@@ -242,13 +241,12 @@ func (h *Handler) verification(ctx context.Context, r *request) (answer, error) 
 	if len(last) > 0 {
 		v = last[0]
 	}
-	return answer{status: http.StatusOK, body: verifyBodyOf(stored.Rule, v)}, nil
+	return answer{status: http.StatusOK, body: verifyBodyOf(v)}, nil
 }
 
 // cancelVerification stops the one that is under way.
 func (h *Handler) cancelVerification(ctx context.Context, r *request) (answer, error) {
-	_, stored, err := h.find(ctx, r.rule)
-	if err != nil {
+	if _, _, err := h.find(ctx, r.rule); err != nil {
 		return answer{}, err
 	}
 	name := run.Verifications(r.rule)
@@ -263,5 +261,5 @@ func (h *Handler) cancelVerification(ctx context.Context, r *request) (answer, e
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusAccepted, body: verifyBodyOf(stored.Rule, cancelled)}, nil
+	return answer{status: http.StatusAccepted, body: verifyBodyOf(cancelled)}, nil
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/storetest"
 )
@@ -17,12 +16,13 @@ func (w *world) verified(name string) {
 	w.ask("POST /jobs/"+name+"/verify?mode=bytes").wants(http.StatusAccepted, "")
 	shard := w.claim()
 	w.wait(time.Minute)
-	shard.Scanned, shard.Bytes = 7, 70
+	shard.Scanned, shard.Bytes = 8, 70
 	for _, f := range []run.Finding{
 		{Key: name + "/missing", Grade: run.Grade{Class: run.MissingOnDest, Reason: "missing"}, Why: "the destination has no such object"},
 		{Key: name + "/<b>", Grade: run.Grade{Class: run.Mismatch, Reason: "size"}, Why: "the source has 7 bytes, the destination 6"},
-		{Key: name + "/\xff", Grade: run.Grade{Class: run.Mismatch, Reason: "tags"}, Why: "object tags differ: t"},
-		{Key: name + "/rotten", Grade: run.Grade{Class: run.Mismatch, Reason: "bytes", Kept: true}, Why: "the bytes differ"},
+		{Key: name + "/\xff", Grade: run.Grade{Class: run.Mismatch, Reason: "tags", Damaged: true}, Why: "object tags differ: t"},
+		{Key: name + "/rotten", Grade: run.Grade{Class: run.Mismatch, Reason: "bytes", Damaged: true}, Why: "the bytes differ"},
+		{Key: name + "/theirs", Grade: run.Grade{Class: run.Mismatch, Reason: "headers", Kept: true}, Why: "content headers differ: Content-Type"},
 		{Key: name + "/k", Grade: run.Grade{Class: run.Unverifiable, Reason: "archived"}, Why: "archived"},
 		{Key: name + "/l", Grade: run.Grade{Class: run.Matched, Reason: "bytes"}, Why: "every byte is equal"},
 		{Key: name + "/m", Grade: run.Grade{Class: run.NotCovered, Reason: "excluded"}},
@@ -38,9 +38,9 @@ func TestAVerificationSaysWhatItFound(t *testing.T) {
 	w.verified("a")
 	got := w.ask("GET /jobs/a/verify").wants(200, "").json()
 	for field, want := range map[string]any{
-		"verification_id": 1.0, "mode": "bytes", "sample_percent": nil, "status": "succeeded", "verdict": "differs", "objects_scanned": 7.0,
-		"objects_expected": 7.0, "bytes_compared": 70.0, "error": nil,
-		"detail": "Verification 1 saw every key: 7 keys seen, of which 1 match and 4 differ (1 missing, 0 orphaned, 3 mismatched); 1 could not be verified.",
+		"verification_id": 1.0, "mode": "bytes", "sample_percent": nil, "status": "succeeded", "verdict": "differs", "objects_scanned": 8.0,
+		"objects_expected": 8.0, "bytes_compared": 70.0, "error": nil,
+		"detail": "Verification 1 saw every key: 8 keys seen, of which 1 match and 5 differ (1 missing, 0 orphaned, 4 mismatched); 1 could not be verified.",
 	} {
 		if got[field] != want {
 			t.Errorf("%s is %v, want %v", field, got[field], want)
@@ -48,7 +48,7 @@ func TestAVerificationSaysWhatItFound(t *testing.T) {
 	}
 	counts := got["counts"].(map[string]any)
 	for class, want := range map[run.Class]float64{
-		run.Matched: 1, run.MissingOnDest: 1, run.OrphanOnDest: 0, run.Mismatch: 3, run.Unverifiable: 1, run.NotCovered: 1,
+		run.Matched: 1, run.MissingOnDest: 1, run.OrphanOnDest: 0, run.Mismatch: 4, run.Unverifiable: 1, run.NotCovered: 1,
 	} {
 		if counts[string(class)] != want {
 			t.Errorf("%v, want %v %s", counts, want, class)
@@ -58,22 +58,36 @@ func TestAVerificationSaysWhatItFound(t *testing.T) {
 		t.Errorf("by reason: %v", got["by_reason"])
 	}
 	samples := got["samples"].([]any)
-	first, third := samples[5].(map[string]any), samples[2].(map[string]any)
-	if len(samples) != 6 || first["class"] != "matched" || third["dest_key_base64"] != "YS//" || third["why"] != "object tags differ: t" {
+	first, third := samples[6].(map[string]any), samples[2].(map[string]any)
+	if len(samples) != 7 || third["damaged"] != true || first["class"] != "matched" || third["dest_key_base64"] != "YS//" || third["why"] != "object tags differ: t" {
 		t.Errorf("samples %v", samples)
 	}
 	repair := got["repair"].(map[string]any)
-	if repair["method"] != "POST" || repair["path"] != "/jobs/a/run-now?existing=true" || repair["objects"] != 3.0 || repair["left"] != 1.0 {
+	if repair["method"] != "POST" || repair["path"] != "/jobs/a/run-now?compare=bytes" || repair["objects"] != 4.0 || repair["left"] != 1.0 ||
+		repair["detail"] != "A run that compares by bytes, as this did, makes good 4 objects: it copies what is missing or differs, "+
+			"replicas of its own too that were damaged (2), for which it takes the source to be right, and deletes orphans where the rule says so."+
+			" It leaves 1 as they are: the samples say why, and what to do." {
 		t.Errorf("repair %v", repair)
 	}
-	// Where that would copy what is older than the rule, it is not offered.
-	w.catalog(func(c *rule.Catalog) { c.Rules[0].Rule.ExistingObjects = false })
-	other := w.ask("GET /jobs/a/verify").wants(200, "").json()["repair"].(map[string]any)
-	if other["path"] != "/jobs/a/run-now" || other["objects"] != 2.0 || other["left"] != 2.0 {
-		t.Errorf("repair %v", other)
-	}
 	// What it offers is a route, and the rule's own job is untouched by all this.
-	w.ask("POST "+repair["path"].(string)).wants(202, "")
+	if begun := w.ask("POST "+repair["path"].(string)).wants(202, "").json(); begun["compare"] != "bytes" || begun["existing"] != false {
+		t.Errorf("the run is %v", begun)
+	}
+}
+
+// Where the listings show all that differs, the run that is offered is a plain one.
+func TestAPlainRunIsOfferedWhereThatSuffices(t *testing.T) {
+	w := newWorld(t)
+	w.ask("POST /jobs/a/verify?mode=bytes").wants(http.StatusAccepted, "")
+	shard := w.claim()
+	shard.Find(run.Finding{Key: "k", Grade: run.Grade{Class: run.MissingOnDest, Reason: "missing"}})
+	shard.Find(run.Finding{Key: "l", Grade: run.Grade{Class: run.Mismatch, Reason: "bytes"}})
+	_, err := w.runs.End(context.Background(), w.rule("a"), shard)
+	w.must(err)
+	repair := w.ask("GET /jobs/a/verify").wants(200, "").json()["repair"].(map[string]any)
+	if repair["path"] != "/jobs/a/run-now" || repair["objects"] != 2.0 || repair["left"] != 0.0 {
+		t.Errorf("repair %v", repair)
+	}
 }
 
 func TestTheVerdict(t *testing.T) {

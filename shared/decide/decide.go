@@ -43,6 +43,10 @@ type Input struct {
 	// Touched: the source's object tags changed, or may have, as an event said.
 	// That shows neither in its entity tag nor in its time.
 	Touched bool
+	// Damaged: both sides were compared, and the destination is not what the
+	// source is, whatever their tags and times say. To what is not our replica
+	// of this very source it makes no difference.
+	Damaged bool
 	// Locks: retention and legal holds of both sides were looked at.
 	Locks bool
 	// LeaseTTL bounds how long a write that was announced by a lease may take.
@@ -118,6 +122,7 @@ const (
 	Newer    Reason = "newer"     // the source is newer than a foreign object
 	Forced   Reason = "forced"    // the rule lets the source win
 	Priority Reason = "priority"  // takes over from a rule of lower priority
+	Damaged  Reason = "damaged"   // in sync by tags and times, and yet not what the source is
 	LockOnly Reason = "lock_only" // in sync but for Object Lock, of which the source has more
 	TagsOnly Reason = "tags_only" // in sync but for the tags, and the source's count
 	Adopted  Reason = "adopted"   // another replication left this replica, and it is the rule's own now
@@ -210,12 +215,14 @@ func present(in Input) Plan {
 		return skip(DeletedThere)
 	case d.Presence.Gone():
 		why = Missing
-	case ours && reflected && !(in.Locks && r.ReplicateObjectLock && s.Lock.Exceeds(d.Lock)):
+	case ours && reflected && !in.Damaged && !(in.Locks && r.ReplicateObjectLock && s.Lock.Exceeds(d.Lock)):
 		return tags(in)
 	case adopts:
 		return Plan{Action: Adopt, Reason: Adopted, Origin: origin.Through(in.From.Bucket)}
 	case r.Conflict == rule.SkipIfDestExists && in.Rival != rule.Lower:
 		return skip(DestExists)
+	case ours && reflected && in.Damaged:
+		why = Damaged
 	case ours && reflected:
 		why = LockOnly
 	case ours:

@@ -193,6 +193,22 @@ func TestTheTable(t *testing.T) {
 			decide.Input{Rule: policy(locks), Base: base, Source: locked(original, "", 0, true), Dest: copied}, decide.Skip, decide.InSync, ""},
 		"nobody looked at the replica's tags": {
 			decide.Input{Rule: policy(), Base: base, Source: tagged(original, "one"), Dest: copied}, decide.Skip, decide.InSync, ""},
+		"our replica was damaged": {
+			decide.Input{Rule: policy(), Damaged: true, Base: base, Source: original, Dest: copied}, decide.Copy, decide.Damaged, "e1"},
+		"our replica was damaged, and its tags differ": {
+			decide.Input{Rule: policy(), Damaged: true, Base: base, Source: tagged(original, "one"), Dest: tagged(copied, "other")}, decide.Copy, decide.Damaged, "e1"},
+		"our replica was damaged, and the source moved on": {
+			decide.Input{Rule: policy(), Damaged: true, Base: base, Source: found("e2", 30), Dest: copied}, decide.Copy, decide.Changed, "e1"},
+		"our replica was damaged, and the source is archived by now": {
+			decide.Input{Rule: policy(), Damaged: true, Base: base, Source: archived(original), Dest: copied}, decide.Park, decide.Archived, ""},
+		"our replica was damaged, under a rule that never overwrites": {
+			decide.Input{Rule: policy(conflict(rule.SkipIfDestExists)), Damaged: true, Base: base, Source: original, Dest: copied}, decide.Skip, decide.DestExists, ""},
+		"a person's object is not what the source is, though its tag is": {
+			decide.Input{Rule: policy(), Damaged: true, Base: base, Source: original, Dest: found("e1", 21)}, decide.Skip, decide.Identical, ""},
+		"another rule's replica was damaged": {
+			decide.Input{Rule: policy(conflict(rule.SourceWins)), Damaged: true, Rival: rule.Equal, Base: byOther, Source: original, Dest: copied}, decide.Skip, decide.Identical, ""},
+		"a replica was damaged that is not to go back where it came from": {
+			decide.Input{Rule: policy(), Damaged: true, SourceBase: replica(original, 5, there), Base: base, Source: original, Dest: copied}, decide.Skip, decide.Echo, ""},
 		"the source went back to an older version": {
 			decide.Input{Rule: policy(), Base: base, Source: found("e0", 1), Dest: copied}, decide.Copy, decide.Changed, "e1"},
 		"the source was overwritten, and the rule never overwrites": {

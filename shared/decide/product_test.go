@@ -25,17 +25,19 @@ func TestEveryCombination(t *testing.T) {
 				if p.tagged != untagged && (s.Presence != object.Present || d.Presence != object.Present || base.Rule != "mine") {
 					continue // tags play no part
 				}
-				count++
 				s, d := p.tags(s, d)
 				in := decide.Input{
 					Rule: p.rule, Rival: rival, From: from, To: to, Source: s, Dest: d,
 					Base: base, SourceBase: sourceBase, Mirrored: mirrored,
 					Cause: p.cause, Touched: p.touched, Adopt: p.adopt, LeaseTTL: ttl,
 				}
-				plan := decide.Decide(in)
-				reached[plan.Reason]++
-				if broken := violated(in, plan); broken != "" {
-					t.Fatalf("%s\nplan  %+v\ninput %+v\nrule  %+v", broken, plan, in, in.Rule.Rule)
+				for _, in.Damaged = range damages(in) {
+					count++
+					plan := decide.Decide(in)
+					reached[plan.Reason]++
+					if broken := violated(in, plan); broken != "" {
+						t.Fatalf("%s\nplan  %+v\ninput %+v\nrule  %+v", broken, plan, in, in.Rule.Rule)
+					}
 				}
 			}
 		})
@@ -44,7 +46,7 @@ func TestEveryCombination(t *testing.T) {
 		decide.Existing, decide.LowerPriority, decide.Echo, decide.Archived, decide.DeletedThere, decide.InSync,
 		decide.Identical, decide.DestNewer, decide.DestExists, decide.DeletesOff, decide.NotOurs, decide.Lifecycle,
 		decide.Missing, decide.Changed, decide.Newer, decide.Forced, decide.Priority, decide.Removed, decide.Gone,
-		decide.Adopted, decide.TagsOnly, decide.TagsDiffer,
+		decide.Adopted, decide.TagsOnly, decide.TagsDiffer, decide.Damaged,
 	} {
 		if reached[r] == 0 {
 			t.Errorf("no combination led to %q: the product lacks something", r)
@@ -60,6 +62,52 @@ func TestEveryCombination(t *testing.T) {
 		}
 	}
 	t.Logf("%d combinations, reasons %v", count, reached)
+}
+
+// damages are whether a comparison found the sides to differ. It makes a
+// difference only to a replica of ours of this very source, as
+// TestDamageConcernsOursAlone has it.
+func damages(in decide.Input) []bool {
+	if in.Source.Presence == object.Present && ours(in) && reflected(in) {
+		return soundOrNot
+	}
+	return soundOrNot[:1]
+}
+
+var soundOrNot = []bool{false, true}
+
+// ours, in the words of the page: B.rule = R, and tag and time (or version) are
+// those of the write.
+func ours(in decide.Input) bool {
+	b, d := in.Base, in.Dest
+	return d.Presence == object.Present && b.Rule == "mine" && b.Dest.ETag == d.ETag && b.Dest.LastModified.Equal(d.LastModified)
+}
+
+func reflected(in decide.Input) bool {
+	b, s := in.Base, in.Source
+	return s.ETag == b.Source.ETag && !s.LastModified.After(b.Source.LastModified)
+}
+
+// Whatever a comparison found, what is not the rule's own replica of this very
+// source is treated as if nobody had compared.
+func TestDamageConcernsOursAlone(t *testing.T) {
+	for _, c := range []rule.Conflict{rule.NewerWins, rule.SourceWins, rule.SkipIfDestExists} {
+		p := policyCase{rule: policy(conflict(c), deletes, markers)}
+		everyState(func(s, d object.State, base, sourceBase object.Provenance, mirrored bool) {
+			for _, rival := range p.rivals(base) {
+				in := decide.Input{
+					Rule: p.rule, Rival: rival, From: from, To: to, Source: s, Dest: d,
+					Base: base, SourceBase: sourceBase, Mirrored: mirrored, LeaseTTL: ttl,
+				}
+				damaged := in
+				damaged.Damaged = true
+				with, without := decide.Decide(damaged), decide.Decide(in)
+				if with.Reason != without.Reason && !(ours(in) && reflected(in)) || with.Action == decide.Delete && without.Action != decide.Delete {
+					t.Fatalf("damaged, it is %v (%s) in place of %v (%s): %+v", with.Action, with.Reason, without.Action, without.Reason, in)
+				}
+			}
+		})
+	}
 }
 
 // ttl spans the tests' seconds: a lease of any of them may explain any write.
@@ -168,9 +216,7 @@ func violated(in decide.Input, p decide.Plan) string {
 	s, d, b := in.Source, in.Dest, in.Base
 	looked := s.Presence != object.Unknown && d.Presence != object.Unknown
 	there := d.Presence == object.Present
-	// Ours, in the words of the page: B.rule = R, and tag and time (or
-	// version) are those of the write.
-	ours := there && b.Rule == "mine" && b.Dest.ETag == d.ETag && b.Dest.LastModified.Equal(d.LastModified)
+	ours := ours(in)
 
 	switch {
 	case !looked && p.Action != decide.Look:
@@ -179,6 +225,10 @@ func violated(in decide.Input, p decide.Plan) string {
 		return "asked to look at what was seen"
 	case p.Action == decide.Copy && s.Presence != object.Present:
 		return "copies a source that is not there"
+	case p.Reason == decide.Damaged && !(in.Damaged && ours && reflected(in)):
+		return "repairs what is not our damaged replica of this very source"
+	case in.Damaged && p.Reason == decide.InSync:
+		return "takes a damaged replica for one in step"
 	case p.Action == decide.Copy && s.Archived:
 		return "copies from an archive"
 	case p.Action == decide.Copy && there != (p.DestETag != ""), p.DestETag != "" && p.DestETag != d.ETag:
@@ -271,6 +321,7 @@ func hiddenTwin(in decide.Input) bool {
 // afterwards is the world once the plan was carried out and recorded.
 func afterwards(in decide.Input, p decide.Plan) decide.Input {
 	in.Touched = false // the event is done with
+	in.Damaged = in.Damaged && p.Action != decide.Copy
 	versions := in.Dest.VersionID != ""
 	switch p.Action {
 	case decide.Copy:

@@ -29,6 +29,7 @@ var words = map[Reason]string{
 	Newer:    "Somebody else wrote the destination, and earlier than the source.",
 	Forced:   "Somebody else wrote the destination, and the rule lets the source win (conflict: source-wins).",
 	Priority: "The destination holds the replica of a rule of lower priority.",
+	Damaged:  "The destination holds our copy of this very object, and yet a comparison found it to be another: it was damaged.",
 	LockOnly: "The destination holds our copy of this very object, and holds it less: the source's retention or legal hold exceeds its own.",
 	TagsOnly: "The destination holds our copy of this very object; only the tags differ, and the source's count.",
 	Adopted:  "Another replication left this replica of the source, and it is the rule's own now: deletes reach it.",

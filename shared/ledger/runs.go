@@ -310,6 +310,7 @@ func encodeRun(r run.Run) item {
 	i.setNumber(schema.Percent, r.Percent)
 	i.setFlag(schema.Existing, r.Existing)
 	i.setFlag(schema.Adopt, r.Adopt)
+	i.setText(schema.Compare, string(r.Compare))
 	i.setText(schema.Scope, r.Scope)
 	i[schema.State] = text(string(r.State))
 	i[schema.RunPhase] = integer(int64(r.Phase))
@@ -332,7 +333,7 @@ func decodeRun(i item) (run.Run, error) {
 		Trigger:   run.Trigger(r.text(schema.Trigger)),
 		Mode:      run.Mode(r.text(schema.Mode)),
 		Percent:   r.number(schema.Percent),
-		Asked:     run.Asked{Existing: r.flag(schema.Existing), Adopt: r.flag(schema.Adopt)},
+		Asked:     run.Asked{Existing: r.flag(schema.Existing), Adopt: r.flag(schema.Adopt), Compare: run.Mode(r.text(schema.Compare))},
 		Scope:     r.text(schema.Scope),
 		State:     run.State(r.text(schema.State)),
 		Phase:     run.Phase(r.number(schema.RunPhase)),

@@ -51,6 +51,11 @@ type Dest struct {
 	VersionID    string
 }
 
+// DestOf names the object that was found at a destination.
+func DestOf(found State) Dest {
+	return Dest{ETag: found.ETag, LastModified: found.LastModified, VersionID: found.VersionID}
+}
+
 // Origin is where a replica's content was first written, and by what way it
 // came.
 type Origin struct {
@@ -109,13 +114,18 @@ func (p Provenance) Landed() bool { return p.Rule != "" }
 // bytes, makes it false: the time differs, or the version where the backend's
 // answer had no time.
 func (p Provenance) Describes(d State) bool {
-	if !p.Landed() || d.Presence != Present || p.Dest.ETag != d.ETag {
+	return p.Landed() && p.Dest.Is(d)
+}
+
+// Is reports whether the object found at the address is still this one.
+func (d Dest) Is(found State) bool {
+	if found.Presence != Present || d.ETag != found.ETag {
 		return false
 	}
-	if p.Dest.LastModified.IsZero() || d.LastModified.IsZero() {
-		return p.Dest.VersionID == d.VersionID
+	if d.LastModified.IsZero() || found.LastModified.IsZero() {
+		return d.VersionID == found.VersionID
 	}
-	return p.Dest.LastModified.Equal(d.LastModified)
+	return d.LastModified.Equal(found.LastModified)
 }
 
 // Reflects reports whether the source found now is what was copied: the same

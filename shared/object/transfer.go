@@ -16,6 +16,9 @@ type Transfer struct {
 	Run      int64 // of the rule, that began it; 0: an event did
 	Existing bool  // the run was one for which objects older than the rule count
 	From, To Ref
+	// Damaged is the replica that is copied anew because a comparison found it to
+	// be another than the source, which nothing else shows. Zero: that is not why.
+	Damaged Dest
 	// Source is the source as it was looked at, and the event that led to it.
 	Source Source
 	// EventAt is the time of that event; zero for a run.

@@ -20,10 +20,10 @@ type verification struct {
 	check verify.Check
 }
 
-func newVerification(k *walk, revision int64) verification {
+func newVerification(k *walk, revision int64, mode run.Mode) verification {
 	v := verification{walk: k}
 	v.check = verify.Check{
-		Verifier: k.Verifier, Rules: k.rules, Revision: revision, Rule: k.rule, Mode: k.of.Mode, Slots: k.Slots,
+		Verifier: k.Verifier, Rules: k.rules, Revision: revision, Rule: k.rule, Mode: mode, Slots: k.Slots,
 		Resume: v.resume, Note: v.note,
 	}
 	return v
@@ -71,10 +71,9 @@ func (v verification) settle(ctx context.Context, seg *segment) error {
 	return nil
 }
 
-// passed counts by class, and once more what differs, which an alarm watches. What
-// was noted of the segment's objects serves no one any more.
+// passed counts by class, and once more what differs, which an alarm watches.
 func (v verification) passed(seg *segment) {
-	v.shard.Partial = v.noted(func(p run.Partial) bool { return p.Key > seg.upTo })
+	v.forget(seg)
 	for _, c := range run.Classes {
 		if n := seg.totals.Of(c); n > 0 {
 			v.Metrics.Count(telemetry.ObjectsVerified, float64(n), telemetry.Rule, v.rule.Name, telemetry.Class, string(c))
@@ -83,6 +82,11 @@ func (v verification) passed(seg *segment) {
 	if n := seg.totals.Differences(); n > 0 {
 		v.Metrics.Count(telemetry.DifferencesFound, float64(n), telemetry.Rule, v.rule.Name)
 	}
+}
+
+// forget drops what was noted of objects that are behind the cursor.
+func (v verification) forget(seg *segment) {
+	v.shard.Partial = v.noted(func(p run.Partial) bool { return p.Key > seg.upTo })
 }
 
 // resume answers how far an object was compared.

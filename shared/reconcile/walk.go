@@ -229,7 +229,7 @@ func (k *walk) listed(s replicate.Sighting) (decide.Reason, bool) {
 	}
 	if plan.Reason == decide.InSync {
 		young := !k.recheck.IsZero() && !s.To.LastModified.Before(k.recheck)
-		return plan.Reason, !k.of.Existing && !young
+		return plan.Reason, !k.of.Existing && k.of.Compare == "" && !young
 	}
 	return plan.Reason, true
 }
@@ -266,6 +266,10 @@ func (k *walk) settle(ctx context.Context, seg *segment) error {
 	if err != nil {
 		return err
 	}
+	return k.countAll(ctx, seg, outcomes)
+}
+
+func (k *walk) countAll(ctx context.Context, seg *segment, outcomes []replicate.Outcome) error {
 	for _, o := range outcomes {
 		if err := k.count(ctx, &seg.totals, o); err != nil {
 			return err

@@ -157,9 +157,12 @@ func (w *Worker) walk(of run.Run, shard run.Shard, rules *rule.Set, revision int
 	if most := int64(a.Limits.Concurrency); most > 0 {
 		k.workers = min(k.workers, most)
 	}
-	if of.Verifies() {
-		k.errand = newVerification(k, revision)
+	switch {
+	case of.Verifies():
+		k.errand = newVerification(k, revision, of.Mode)
 		k.workers = max(1, k.workers/2)
+	case of.Compare != "":
+		k.errand = comparison{newVerification(k, revision, of.Compare)}
 	}
 	if shard.Tries > 1 || shard.Fence > 1 {
 		k.recheck = later(shard.SavedAt, of.StartedAt).Add(-clockSkew)

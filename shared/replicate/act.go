@@ -186,7 +186,7 @@ func (t *task) adopt(ctx context.Context, in decide.Input, plan decide.Plan) err
 	_, err := t.ledger.Put(ctx, in.To, object.Provenance{
 		Revision: in.Base.Revision, Rule: in.Rule.Name, Run: t.runID(), Adopted: true,
 		Source: object.Source{ETag: s.ETag, LastModified: s.LastModified, VersionID: s.VersionID},
-		Dest:   object.Dest{ETag: d.ETag, LastModified: d.LastModified, VersionID: d.VersionID},
+		Dest:   object.DestOf(d),
 		Origin: plan.Origin,
 	})
 	return err

@@ -106,7 +106,7 @@ func (t *task) findLanded(ctx context.Context) error {
 	t.wrote, t.why, t.bytes = Copied, decide.Changed, tr.Size
 	t.unrecorded = &object.Provenance{
 		Rule: tr.Rule, Run: tr.Run, Source: tr.Source,
-		Dest:   object.Dest{ETag: found.ETag, LastModified: found.LastModified, VersionID: found.VersionID},
+		Dest:   object.DestOf(found),
 		Origin: sourceBase.OriginOf(tr.From, source, t.leaseTTL).Through(tr.From.Bucket),
 		Lost:   tr.Upload.Lost,
 	}
@@ -143,6 +143,9 @@ func (t *task) transfer(ctx context.Context, in decide.Input) error {
 			Sequencer: t.change.Sequencer, RequestID: t.change.RequestID,
 		},
 		EventAt: t.change.Time, Size: in.Source.Size,
+	}
+	if in.Damaged {
+		want.Damaged = object.DestOf(in.Dest)
 	}
 	if t.sight != nil {
 		want.Existing = in.Rule.ExistingObjects && !t.rules.Rule(in.Rule.Name).ExistingObjects

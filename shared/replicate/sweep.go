@@ -19,6 +19,9 @@ type Sighting struct {
 	Source object.Ref
 	// From and To are the two sides, each Present or Absent.
 	From, To object.State
+	// Damaged: a comparison showed that To is not what From is, whatever their
+	// tags and times say.
+	Damaged bool
 }
 
 // Sweep brings the objects up to date that a walk over a rule's keys came by.
@@ -52,6 +55,7 @@ type sight struct {
 	deletes    bool
 	adopt      bool
 	dry        bool
+	damaged    object.Dest // zero: nothing is
 }
 
 // Settle reads the ledger once for all sightings and brings their destinations
@@ -103,6 +107,9 @@ func (s Sweep) settle(ctx context.Context, o Sighting, base, sourceBase object.P
 		change:  object.Change{Ref: o.Source},
 		message: s.Holder, delivery: s.Attempt, patient: true,
 		sight: &sight{from: o.From, to: o.To, run: s.Run, suspicious: s.Suspicious, deletes: deletes, adopt: s.Adopt, dry: s.Dry},
+	}
+	if o.Damaged {
+		t.sight.damaged = object.DestOf(o.To)
 	}
 	outcome := t.guarded(ctx, base, sourceBase, true)
 	if outcome.Reason == decide.InSync && !s.Dry && base.Run == s.Run && base.Rule == o.Match.Rule.Name {

@@ -48,6 +48,9 @@ type Asked struct {
 	Existing bool
 	// Adopt takes over the replicas that another replication left.
 	Adopt bool
+	// Compare, too, what the decision holds to be in step, as a verification of
+	// that mode does, and copy anew what is not. Empty: the decision's word counts.
+	Compare Mode
 }
 
 // Phase of a run, and of a shard. The zero value is no phase.

@@ -2,7 +2,8 @@ package run
 
 import "strings"
 
-// Mode says what a verification compares of the two sides.
+// Mode says what a verification compares of the two sides, or a run that
+// compares, too.
 type Mode string
 
 // The modes. Each compares what the one before does, and more.
@@ -55,19 +56,28 @@ func (c Class) Differs() bool { return c == MissingOnDest || c == OrphanOnDest |
 type Grade struct {
 	Class  Class
 	Reason string
-	// Kept: the keys differ, and a run would leave them as they are.
+	// Kept: the keys differ, and any run would leave them as they are.
 	Kept bool
+	// Damaged: the keys differ, and no listing shows it: only a run that compares,
+	// too, makes it good.
+	Damaged bool
 }
 
-// kept follows the reason in the text of a Grade.
-const kept = "/kept"
+// What follows the reason in the text of a Grade.
+const (
+	kept    = "/kept"
+	damaged = "/damaged"
+)
 
 // MarshalText is class and reason with a slash between them, and what follows
-// them where it is Kept. It never fails.
+// them where it is Kept or Damaged. It never fails.
 func (g Grade) MarshalText() ([]byte, error) {
 	text := string(g.Class) + "/" + g.Reason
-	if g.Kept {
+	switch {
+	case g.Kept:
 		text += kept
+	case g.Damaged:
+		text += damaged
 	}
 	return []byte(text), nil
 }
@@ -76,8 +86,9 @@ func (g Grade) MarshalText() ([]byte, error) {
 // know is a class of its own.
 func (g *Grade) UnmarshalText(text []byte) error {
 	rest, isKept := strings.CutSuffix(string(text), kept)
+	rest, isDamaged := strings.CutSuffix(rest, damaged)
 	class, reason, _ := strings.Cut(rest, "/")
-	*g = Grade{Class: Class(class), Reason: reason, Kept: isKept}
+	*g = Grade{Class: Class(class), Reason: reason, Kept: isKept, Damaged: isDamaged}
 	return nil
 }
 
@@ -121,26 +132,23 @@ func (t *Totals) keep(f Finding) {
 }
 
 // Of is how many keys are of a class.
-func (t Totals) Of(c Class) int64 {
-	var n int64
-	for g, found := range t.Found {
-		if g.Class == c {
-			n += found
-		}
-	}
-	return n
-}
+func (t Totals) Of(c Class) int64 { return t.graded(func(g Grade) bool { return g.Class == c }) }
 
 // Differences are how many keys differ.
 func (t Totals) Differences() int64 {
 	return t.Of(MissingOnDest) + t.Of(OrphanOnDest) + t.Of(Mismatch)
 }
 
-// Kept are how many keys differ that a run would leave as they are.
-func (t Totals) Kept() int64 {
+// Kept are how many keys differ that any run would leave as they are.
+func (t Totals) Kept() int64 { return t.graded(func(g Grade) bool { return g.Kept }) }
+
+// Damaged are how many keys differ that only a run makes good which compares.
+func (t Totals) Damaged() int64 { return t.graded(func(g Grade) bool { return g.Damaged }) }
+
+func (t Totals) graded(wanted func(Grade) bool) int64 {
 	var n int64
 	for g, found := range t.Found {
-		if g.Kept {
+		if wanted(g) {
 			n += found
 		}
 	}

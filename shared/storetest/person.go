@@ -127,6 +127,12 @@ func (o *Objects) Rot(at object.Ref, body []byte) {
 	o.edit(at, object.Irrelevant, func(v *version) { v.Size, v.Body = v.size(), body })
 }
 
+// Strip takes the current version's metadata and content type away behind the
+// store's back, as Rot changes its bytes.
+func (o *Objects) Strip(at object.Ref) {
+	o.edit(at, object.Irrelevant, func(v *version) { v.Metadata, v.ContentType = nil, "" })
+}
+
 // Retain changes what Object Lock holds of the current version, of which S3
 // sends no event.
 func (o *Objects) Retain(at object.Ref, l object.Lock) {

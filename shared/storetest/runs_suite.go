@@ -87,6 +87,7 @@ func fullTotals() run.Totals {
 			{Class: run.Matched, Reason: "etag"}:                  1<<53 + 1,
 			{Class: run.Mismatch, Reason: "size"}:                 1,
 			{Class: run.Mismatch, Reason: "metadata", Kept: true}: 2,
+			{Class: run.Mismatch, Reason: "bytes", Damaged: true}: 3,
 		},
 		Findings: []run.Finding{
 			{Key: "not utf-8 \xff", Grade: run.Grade{Class: run.Mismatch, Reason: "metadata", Kept: true}, Why: "x-amz-meta-ü differs"},
@@ -97,7 +98,7 @@ func fullTotals() run.Totals {
 
 func fullRun() run.Run {
 	return run.Run{
-		Rule: "mirror", ID: 1, Trigger: run.ByResume, Mode: run.Bytes, Percent: 7, Asked: run.Asked{Existing: true, Adopt: true}, Scope: "src/ü <&> -> dst/",
+		Rule: "mirror", ID: 1, Trigger: run.ByResume, Mode: run.Bytes, Percent: 7, Asked: run.Asked{Existing: true, Adopt: true, Compare: run.Checksum}, Scope: "src/ü <&> -> dst/",
 		State: run.DeletesHeld, Phase: run.Deleting + 1, Shards: 1000, Open: 7, StartedAt: day, EndedAt: day.Add(time.Hour),
 		Expected: 1 << 40, Approved: true, Error: "shard 1.2: access denied", Totals: fullTotals(),
 	}

@@ -47,6 +47,7 @@ func fullTransfer() object.Transfer {
 		ID: "t-1", Revision: 1, Rule: "mirror", Run: 7, Existing: true,
 		From:    object.Ref{Bucket: object.Bucket{Backend: "elsewhere", Name: "sources"}, Key: "large \xfe"},
 		To:      destination,
+		Damaged: object.Dest{ETag: "e-1", LastModified: day.Add(-time.Second), VersionID: "w"},
 		Source:  object.Source{ETag: "e-2", LastModified: day, VersionID: "v", Sequencer: "00A", RequestID: "R"},
 		EventAt: day.Add(time.Second), Size: 1 << 45, PartSize: 1 << 30,
 		Upload: object.Upload{

@@ -41,7 +41,7 @@ func (c Check) compare(ctx context.Context, o replicate.Sighting, s, d object.De
 	}
 	switch {
 	case apart != "":
-		a.again = apart == tagsDiffer // they were fetched after the look, and may be those of a later object
+		a.again = apart == TagsDiffer // they were fetched after the look, and may be those of a later object
 		a.finding = differing(o, in, plan, apart, why)
 	case proof.verdict == unproven:
 		a.finding = of(o, run.Unverifiable, proof.reason, proof.why)
@@ -55,21 +55,42 @@ func (c Check) compare(ctx context.Context, o replicate.Sighting, s, d object.De
 func differing(o replicate.Sighting, in decide.Input, plan decide.Plan, reason, why string) run.Finding {
 	f := of(o, run.Mismatch, reason, why)
 	ours := in.Base.Rule == in.Rule.Name && in.Base.Describes(in.Dest)
+	inStep := ours && in.Base.Source.Reflects(in.Source)
 	switch {
 	case !ours:
 		f.Why += "; the object at the destination was not written by this rule, or changed since"
-	case !in.Base.Source.Reflects(in.Source):
+	case !inStep:
 		f.Why += "; the source was written again after it was copied"
+	case neverTaken(in.Base, reason):
+		f.Kept = true
+		f.Why += "; the destination did not take that when it was copied"
+		return f
+	case reason != TagsDiffer: // which would take no copy
+		// What a run decides that compares the two sides, too.
+		in.Damaged = true
+		plan = decide.Decide(in)
 	}
 	switch {
-	case plan.Action == decide.Copy, plan.Action == decide.Retag && reason == tagsDiffer:
+	case plan.Reason == decide.Damaged:
+		f.Damaged = true
+		f.Why += "; it is the rule's own replica, which was damaged: a run that compares copies it anew"
+	case plan.Action == decide.Copy:
+		_, f.Damaged = decide.Listed(in)
+	case plan.Action == decide.Retag && reason == TagsDiffer:
+		f.Damaged = true // no listing has tags
+	case in.Damaged && plan.Action == decide.Park:
+		f.Kept = true
+		f.Why += "; it is the rule's own replica, which was damaged, and the source is archived: once it is restored, a run that compares copies it anew"
+	case in.Damaged:
+		f.Kept = true
+		f.Why += "; the rule overwrites nothing: delete it at the destination, and a run copies it anew"
 	case plan.Action == decide.Park:
 		f.Grade = run.Grade{Class: run.Unverifiable, Reason: string(decide.Archived)}
 		f.Why += "; the source is archived, and is copied when it is restored"
 	case plan.Reason == decide.DestExists:
 		f.Grade = run.Grade{Class: run.Unverifiable, Reason: string(plan.Reason)}
 		f.Why += "; the rule overwrites nothing"
-	case plan.Reason == decide.TagsDiffer && reason == tagsDiffer:
+	case plan.Reason == decide.TagsDiffer && reason == TagsDiffer:
 		f.Grade = run.Grade{Class: run.Unverifiable, Reason: string(plan.Reason)}
 		f.Why += "; nothing tells that those of the source are the newer ones, and the rule does not let the source win"
 	case plan.Reason == decide.DestNewer:
@@ -80,6 +101,15 @@ func differing(o replicate.Sighting, in decide.Input, plan decide.Plan, reason, 
 		f.Why += "; a run leaves it as it is, as nothing that it goes by differs: delete it at the destination, and a run copies it anew"
 	}
 	return f
+}
+
+// neverTaken reports whether the replica could not be given what differs when it
+// was made: then that is no damage, and another copy would be no better.
+func neverTaken(base object.Provenance, reason string) bool {
+	names := map[string][]string{
+		metadataDiffers: {"metadata"}, headersDiffer: {"content_headers", "website_redirect"}, TagsDiffer: {object.LostTags},
+	}[reason]
+	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(base.Lost, name) })
 }
 
 type verdict uint8
@@ -159,7 +189,7 @@ func (c Check) dress(s, d object.Detail) (reason, why string) {
 	}{
 		{metadataDiffers, "user metadata", s.Metadata, d.Metadata, true},
 		{headersDiffer, "content headers", s.Headers, d.Headers, true},
-		{tagsDiffer, "object tags", s.Tags, d.Tags, c.Rule.ReplicateTags},
+		{TagsDiffer, "object tags", s.Tags, d.Tags, c.Rule.ReplicateTags},
 	} {
 		if names := unlike(kind.source, kind.dest); kind.compared && len(names) > 0 {
 			return kind.reason, fmt.Sprintf("%s differ: %s", kind.what, strings.Join(names, ", "))

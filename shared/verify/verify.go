@@ -62,7 +62,9 @@ const (
 	sizeDiffers     = "size"
 	metadataDiffers = "metadata" // what the source's writer gave it
 	headersDiffer   = "headers"  // Content-Type and its like
-	tagsDiffer      = "tags"
+
+	// TagsDiffer: the object tags alone.
+	TagsDiffer = "tags"
 
 	noTagProof = "etags_prove_nothing" // unverifiable: not those of KMS and of uploads in parts
 	noSum      = "no_common_checksum"  // unverifiable: none of the whole object, and of one kind
@@ -76,9 +78,6 @@ const (
 	// NotSampled: not covered, for another share of the keys is compared.
 	NotSampled = "not_sampled"
 )
-
-// Unlisted are the reasons of mismatches that two listings do not show.
-var Unlisted = []string{metadataDiffers, headersDiffer, tagsDiffer}
 
 // Verifier compares. It may be used concurrently; the fields are not to be
 // changed once it is in use.
@@ -117,6 +116,8 @@ type Check struct {
 type Result struct {
 	run.Finding
 	Bytes int64 // compared on each side
+	// Source and Dest are the two sides as they were looked at.
+	Source, Dest object.State
 }
 
 // Settle compares the two sides of all sightings, and answers in their order. It
@@ -158,7 +159,7 @@ func (c Check) Settle(ctx context.Context, seen []replicate.Sighting) ([]Result,
 	}
 	results := make([]Result, len(seen))
 	for i, a := range attempts {
-		results[i] = Result{a.finding, a.bytes}
+		results[i] = Result{a.finding, a.bytes, a.from, a.to}
 	}
 	return results, nil
 }
@@ -286,7 +287,7 @@ func (c Check) examine(ctx context.Context, o replicate.Sighting, base, sourceBa
 	default:
 		c.compare(ctx, o, s, d, in, plan, before, &a)
 	}
-	if wanted := a.finding.Class.Differs() && plan.Action == decide.Copy; wanted && c.Transfers != nil && s.Size >= c.ByParts {
+	if wanted := a.finding.Class.Differs() && (plan.Action == decide.Copy || a.finding.Damaged); wanted && c.Transfers != nil && s.Size >= c.ByParts {
 		c.transferring(ctx, o, &a)
 	}
 	return a

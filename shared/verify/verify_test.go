@@ -173,6 +173,7 @@ func TestWhatIsMadeOfAKey(t *testing.T) {
 		prepare func(*stage)
 		want    map[run.Mode]want
 		kept    bool
+		damaged bool // only a run that compares makes it good
 		says    string
 	}{
 		"a copy of ours": {
@@ -220,7 +221,32 @@ func TestWhatIsMadeOfAKey(t *testing.T) {
 			want: map[run.Mode]want{
 				run.Metadata: {run.Matched, "provenance"}, run.Checksum: {run.Matched, "checksum"}, run.Bytes: {run.Mismatch, "bytes"},
 			},
-			kept: true, says: "offset 6",
+			damaged: true, says: "offset 6",
+		},
+		"the same, under a rule that overwrites nothing": {
+			edit:    func(r *rule.Rule) { r.Conflict = rule.SkipIfDestExists },
+			prepare: func(s *stage) { copied(s); s.objects.Rot(to, []byte("contenT")) },
+			want:    map[run.Mode]want{run.Bytes: {run.Mismatch, "bytes"}},
+			kept:    true, says: "delete it at the destination",
+		},
+		"metadata and content type lost, though nobody wrote": {
+			prepare: func(s *stage) { copied(s); s.objects.Strip(to) },
+			want:    all(run.Mismatch, "metadata"), damaged: true, says: "owner",
+		},
+		"the same, and the source is archived by now": {
+			prepare: func(s *stage) { copied(s); s.objects.Strip(to); s.objects.Archive(from) },
+			want: map[run.Mode]want{
+				run.Metadata: {run.Mismatch, "metadata"}, run.Checksum: {run.Mismatch, "metadata"}, run.Bytes: {run.Unverifiable, "archived"},
+			},
+			kept: true, says: "once it is restored",
+		},
+		"tags that the destination does not keep": {
+			prepare: func(s *stage) { s.objects.AddBucket(dest, storetest.Traits{NoTags: true}); copied(s) },
+			want:    all(run.Mismatch, "tags"), kept: true, says: "did not take",
+		},
+		"lost tags and metadata": {
+			prepare: func(s *stage) { copied(s); s.objects.Strip(to); s.objects.PutTags(to, nil) },
+			want:    all(run.Mismatch, "metadata"), damaged: true,
 		},
 		"a flipped byte, written by somebody": {
 			edit: func(r *rule.Rule) { r.Conflict = rule.SourceWins },
@@ -278,12 +304,12 @@ func TestWhatIsMadeOfAKey(t *testing.T) {
 		},
 		"lost tags": {
 			prepare: func(s *stage) { copied(s); s.objects.PutTags(to, nil) },
-			want:    all(run.Mismatch, "tags"), says: "differ: t",
+			want:    all(run.Mismatch, "tags"), damaged: true, says: "differ: t",
 		},
 		"other tags": {
 			edit:    func(r *rule.Rule) { r.Conflict = rule.SourceWins },
 			prepare: func(s *stage) { copied(s); s.objects.PutTags(to, map[string]string{"t": "2"}) },
-			want:    all(run.Mismatch, "tags"), says: "differ: t",
+			want:    all(run.Mismatch, "tags"), damaged: true, says: "differ: t",
 		},
 		"other tags, which may be the newer ones": {
 			prepare: func(s *stage) { copied(s); s.objects.PutTags(to, map[string]string{"t": "2"}) },
@@ -376,8 +402,8 @@ func TestWhatIsMadeOfAKey(t *testing.T) {
 			s.wants(situation+", by "+string(mode), got, want.class, want.reason)
 			if want.class.Differs() {
 				s.wants(situation+", by "+string(mode), got, want.class, want.reason, c.says)
-				if got.Kept != c.kept {
-					t.Errorf("%s, by %s: kept is %t", situation, mode, got.Kept)
+				if got.Kept != c.kept || got.Damaged != c.damaged {
+					t.Errorf("%s, by %s: kept is %t, damaged is %t", situation, mode, got.Kept, got.Damaged)
 				}
 			}
 			if s.objects.Fingerprint() != before {

@@ -202,6 +202,7 @@ const (
 	Percent   = "percent"    // N
 	Existing  = "existing"   // BOOL, true or absent
 	Adopt     = "adopt"      // BOOL, true or absent
+	Compare   = "compare"    // S, a mode
 	State     = "state"      // S, always
 	RunPhase  = "phase"      // N, always
 	Shards    = "shards"     // N, always
@@ -246,7 +247,7 @@ const (
 	Candidates = "tq" // N
 	Held       = "th" // N
 	Sample     = "tm" // L of S, keys as in a shard
-	Found      = "tv" // M of N, by class, "/", reason, and "/kept" where a run keeps it
+	Found      = "tv" // M of N, by class, "/", reason, and what run.Grade adds
 	Findings   = "tf" // L of M, with Finding...
 )
 
@@ -292,6 +293,9 @@ const (
 	FromKey      = "from_key"  // S, as Address for keys that are not UTF-8
 	ToBucket     = "to"        // S
 	ToKey        = "to_key"    // S
+	DamagedETag  = "dmg_etag"  // S, of the replica; here and below: absent where that is not why
+	DamagedTime  = "dmg_time"  // N, Unix milliseconds
+	DamagedVer   = "dmg_ver"   // S, version id
 	EventAt      = "event_at"  // N, Unix milliseconds
 	Size         = "size"      // N, bytes
 	PartSize     = "part_size" // N, bytes
