@@ -16,6 +16,7 @@ import (
 	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/replicate"
+	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/storetest"
 	"bucket-replicator/shared/transfer"
 )
@@ -716,27 +717,97 @@ func TestALockIsFollowedByParts(t *testing.T) {
 	w.settle()
 	w.objects.Retain(source, object.Lock{LegalHold: true})
 	for range 2 {
-		rules, revision, err := w.replicator().Rules(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		from, _ := w.objects.Get(source)
-		to, _ := w.objects.Get(dest)
-		sweep := replicate.Sweep{
-			Replicator: w.replicator(), Rules: rules, Revision: revision, Rule: rules.Rule("a-b"), Run: 1, Holder: "a run", Attempt: 1,
-			Suspicious: true, Slots: make(chan struct{}, 1),
-		}
-		if _, err := sweep.Settle(context.Background(), []replicate.Sighting{{
-			Match: rules.MatchOf(sweep.Rule, source.Key), Source: source, From: from.State, To: to.State,
-		}}, false); err != nil {
-			t.Fatal(err)
-		}
+		w.sweep(false)
 		w.settle()
 	}
 	w.inStep()
 	if got, _ := w.objects.Get(dest); !got.Lock.LegalHold || w.copied() != 20 {
 		t.Errorf("the replica's lock is %+v after %d parts", got.Lock, w.copied())
 	}
+}
+
+// sweep looks at the one object, as a resync does, or a run that found by comparing
+// that the replica is damaged.
+func (w *world) sweep(damaged bool) {
+	w.t.Helper()
+	rules, revision, err := w.replicator().Rules(context.Background())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	from, _ := w.objects.Get(source)
+	to, _ := w.objects.Get(dest)
+	sweep := replicate.Sweep{
+		Replicator: w.replicator(), Rules: rules, Revision: revision, Rule: rules.Rule("a-b"), Run: 1, Holder: "a run", Attempt: 1,
+		Suspicious: true, Slots: make(chan struct{}, 1),
+	}
+	if _, err := sweep.Settle(context.Background(), []replicate.Sighting{{
+		Match: rules.MatchOf(sweep.Rule, source.Key), Source: source, From: from.State, To: to.State, Damaged: damaged,
+	}}, false); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// A large replica that is damaged, which nothing but a comparison shows, is copied
+// anew by parts, once, wherever a function dies.
+func TestADamagedReplicaIsCopiedAnewByParts(t *testing.T) {
+	const parts = 5
+	for name, rules := range map[string][]rule.Rule{
+		"a mirror": {storetest.Mirror("a", "b")},
+		"a pair":   {storetest.Mirror("a", "b"), storetest.Mirror("b", "a")},
+	} {
+		for _, late := range []bool{false, true} {
+			for nth := 1; ; nth++ {
+				w := newWorld(t, storetest.Traits{}, rules...)
+				w.put(body("1", parts))
+				w.settle()
+				w.objects.Rot(dest, body("2", parts).Body)
+				w.tell()
+				w.settle()
+				w.pass(time.Hour)
+				if got, _ := w.objects.Get(dest); got.Body[0] != '2' {
+					t.Fatalf("%s: an event repaired it", name)
+				}
+				w.sweep(true)
+				died := w.dyingAt(nth, late)
+				for !died() && w.turn() {
+				}
+				w.fated(nil)
+				alive := !died()
+				w.settle()
+				w.inStep()
+				if failed := w.ledger.AllFailures(); w.copied() > 2*parts+1 || len(w.objects.Versions(source)) != 1 || len(failed) > 0 {
+					t.Errorf("%d parts were copied, failures %v", w.copied(), failed)
+				}
+				if t.Failed() {
+					t.Fatalf("%s, at call %d, after it took effect: %t", name, nth, late)
+				}
+				if alive {
+					if nth < 30 || w.copied() != 2*parts {
+						t.Fatalf("only %d calls, %d parts", nth, w.copied())
+					}
+					break
+				}
+			}
+		}
+	}
+}
+
+// A damaged replica that somebody overwrites while it is copied anew is theirs.
+func TestARepairGivesWayToAPerson(t *testing.T) {
+	w := newWorld(t, storetest.Traits{})
+	w.put(body("1", 5))
+	w.settle()
+	w.objects.Rot(dest, body("2", 5).Body)
+	w.pass(time.Hour)
+	w.sweep(true)
+	w.turn()
+	w.objects.Put(dest, body("1", 5)) // the same bytes, even
+	theirs, _ := w.objects.Get(dest)
+	w.settle()
+	if now, _ := w.objects.Get(dest); !now.State.LastModified.Equal(theirs.State.LastModified) {
+		t.Errorf("it was overwritten: %+v", now.State)
+	}
+	w.clean()
 }
 
 // In a pair, the replica of a transfer is no news for the way back.
