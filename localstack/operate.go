@@ -64,12 +64,14 @@ type (
 // of it.
 type operator struct {
 	admin
-	json  bool   // tell it in the API's own words
-	mode  string // of a verification
-	out   io.Writer
-	notes io.Writer // where it is done, and how it goes on
-	now   func() time.Time
-	poll  time.Duration // between two looks at a run that takes its time
+	json bool   // tell it in the API's own words
+	mode string // of a verification
+	// compare is the mode by which a run compares what is in step; empty: it does not.
+	compare string
+	out     io.Writer
+	notes   io.Writer // where it is done, and how it goes on
+	now     func() time.Time
+	poll    time.Duration // between two looks at a run that takes its time
 }
 
 // operations are the commands; all but jobs concern one rule.
@@ -92,6 +94,7 @@ func (o operator) operate(ctx context.Context, command string, args []string) er
 	stack := flags.String("stack", stackName(), "name of the stack")
 	flags.BoolVar(&o.json, "json", false, "print what the API answers, as it comes")
 	flags.StringVar(&o.mode, "mode", "", "what verify compares: metadata, checksum or bytes")
+	flags.StringVar(&o.compare, "compare", "", "what run compares, too, of what is in step: metadata, checksum or bytes")
 	_ = flags.Parse(args) // exits on error
 	var err error
 	if o.admin, err = findAdmin(ctx, *stack); err != nil {
@@ -147,7 +150,11 @@ func (o operator) jobs(ctx context.Context, _ string) error {
 
 // run starts a run and waits for its end. It is an error unless that is well.
 func (o operator) run(ctx context.Context, rule string) error {
-	return o.start(ctx, rule, "/run-now")
+	what := "/run-now"
+	if o.compare != "" {
+		what += "?compare=" + url.QueryEscape(o.compare)
+	}
+	return o.start(ctx, rule, what)
 }
 
 // adopt is a run that takes over what another replication left.

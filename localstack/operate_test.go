@@ -114,6 +114,9 @@ run 7 succeeded: 2400 keys seen, 2000 copied (30.0 kB), 400 skipped, 0 deleted, 
 		}, want: `
 run 7 succeeded: 2400 keys seen, 2000 copied (30.0 kB), 400 skipped, 0 deleted, 0 failed
 `},
+		"a run that compares": {args: "run -compare bytes a", answers: answers{"POST /a/jobs/a/run-now?compare=bytes": {succeeded}}, want: `
+run 7 succeeded: 2400 keys seen, 2000 copied (30.0 kB), 400 skipped, 0 deleted, 0 failed
+`},
 		"a run, in the API's words": {args: "run -json a", answers: answers{"POST /a/jobs/a/run-now": {succeeded}}, want: "\n" + succeeded + "\n"},
 		"a run whose deletes are held": {args: "run a", answers: answers{"POST /a/jobs/a/run-now": {heldRun}}, want: `
 run 6 deletes held: 30 keys seen, 0 copied (0 B), 5 skipped, 0 deleted, 0 failed
@@ -143,12 +146,12 @@ Verification 1 saw every key.
 		"a verification that finds something": {args: "verify -mode bytes a", answers: answers{
 			"POST /a/jobs/a/verify?mode=bytes": {"202 " + `{"verification_id":2,"status":"succeeded","verdict":"differs","detail":"Verification 2 saw every key.",
 				"samples":[{"dest_key":"a key\n","class":"missing_on_dest","reason":"missing","why":"the destination has no such object"},{"dest_key":"k","class":"mismatch","reason":"bytes","why":"the bytes differ"}],
-				"repair":{"path":"/jobs/a/run-now?existing=true","detail":"A run copies them."}}`},
+				"repair":{"path":"/jobs/a/run-now?compare=bytes","detail":"A run copies them."}}`},
 		}, want: `
 Verification 2 saw every key.
 "a key\n"  missing on dest  the destination has no such object
 "k"        mismatch         the bytes differ
-`, err: "the two sides of a differ: A run copies them. (/jobs/a/run-now?existing=true)"},
+`, err: "the two sides of a differ: A run copies them. (make run RULE=a COMPARE=bytes)"},
 		"a verification that was cancelled": {args: "verify a", answers: answers{
 			"POST /a/jobs/a/verify?mode=metadata": {"202 " + `{"verification_id":3,"status":"cancelled","verdict":"incomplete","detail":"Cancelled."}`},
 		}, want: "\nCancelled.\n", err: "it did not come to its end"},

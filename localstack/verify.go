@@ -75,7 +75,11 @@ func (o operator) verify(ctx context.Context, rule string) error {
 	case "differs":
 		offer := ""
 		if v.Repair != nil {
-			offer = fmt.Sprintf(": %s (%s)", v.Repair.Detail, v.Repair.Path)
+			offer = fmt.Sprintf(": %s (make run RULE=%s", v.Repair.Detail, rule)
+			if _, mode, compares := strings.Cut(v.Repair.Path, "?compare="); compares {
+				offer += " COMPARE=" + mode
+			}
+			offer += ")"
 		}
 		return fmt.Errorf("the two sides of %s differ%s", rule, offer)
 	default:
