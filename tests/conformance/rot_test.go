@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,21 +14,24 @@ import (
 
 	"bucket-replicator/localstack/server"
 	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/reconcile"
 	"bucket-replicator/shared/replicate"
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/storetest"
+	"bucket-replicator/shared/telemetry"
 	"bucket-replicator/shared/verify"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// TestBytesThatRotAreFoundByReadingThem turns one bit of a replica on the disk of
-// a server that keeps objects as files. Its size, tag, time and checksum stay as
-// they were, so only a verification by bytes can know.
-func TestBytesThatRotAreFoundByReadingThem(t *testing.T) {
+// TestBytesThatRotAreFoundAndRepairedByReadingThem turns one bit of a replica on
+// the disk of a server that keeps objects as files. Its size, tag, time and
+// checksum stay as they were, so only a verification by bytes can know, and only a
+// run that compares by bytes repairs it.
+func TestBytesThatRotAreFoundAndRepairedByReadingThem(t *testing.T) {
 	running, err := server.Versitygw(t.Context(), server.Options{Dir: t.TempDir()})
 	if errors.Is(err, server.ErrNotInstalled) && os.Getenv("CI") != "true" {
 		t.Logf("UNTESTED: %v", err)
@@ -68,7 +73,7 @@ func TestBytesThatRotAreFoundByReadingThem(t *testing.T) {
 	if err != nil || outcomes[0][0].Result != replicate.Copied {
 		t.Fatalf("the copy: %+v, %v", outcomes, err)
 	}
-	rules, revision, err := replicator.Rules(t.Context())
+	rules, _, err := replicator.Rules(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,26 +87,37 @@ func TestBytesThatRotAreFoundByReadingThem(t *testing.T) {
 		return found
 	}
 	later := func() time.Time { return time.Now().Add(time.Hour) } // what is young may be on its way
-	finding := func(mode run.Mode) run.Finding {
+	runs, tickets := &storetest.Runs{Ledger: ledger}, &storetest.Tickets{}
+	life := run.New(runs, tickets, later)
+	worker := &reconcile.Worker{
+		Replicator: replicator,
+		Verifier: &verify.Verifier{
+			Objects: store, Ledger: ledger, Now: later, LeaseTTL: time.Minute, ByParts: 1 << 40,
+			Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+		},
+		Runs: life, Lister: store, Failures: ledger, Hours: ledger,
+		Metrics: telemetry.NewMetrics("Test", io.Discard, later), Log: slog.New(slog.DiscardHandler), Now: later,
+		Workers: 1, Slots: make(chan struct{}, 1),
+	}
+	ended := func(begun run.Run, err error) run.Run {
 		t.Helper()
-		check := verify.Check{
-			Verifier: &verify.Verifier{
-				Objects: store, Ledger: ledger, Now: later, LeaseTTL: time.Minute, ByParts: 1 << 40,
-				Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
-			},
-			Rules: rules, Revision: revision, Rule: mirror, Mode: mode, Slots: make(chan struct{}, 1),
-			Resume: func(string) run.Partial { return run.Partial{} }, Note: func(run.Partial) {},
+		for _, ticket := range tickets.Take() {
+			err = errors.Join(err, worker.Work(t.Context(), ticket, "a worker"))
 		}
-		results, err := check.Settle(t.Context(), []replicate.Sighting{{Match: match, Source: from, From: look(from), To: look(match.Dest)}})
-		if err != nil {
-			t.Fatal(err)
+		end, lost := runs.Run(t.Context(), begun.Rule, begun.ID)
+		if err := errors.Join(err, lost); err != nil || end.State != run.Succeeded {
+			t.Fatalf("%+v: %v", end, err)
 		}
-		return results[0].Finding
+		return end
+	}
+	verified := func(mode run.Mode) run.Run {
+		t.Helper()
+		return ended(life.Verify(t.Context(), mirror, mode, 0))
 	}
 	modes := []run.Mode{run.Metadata, run.Checksum, run.Bytes}
 	for _, mode := range modes {
-		if f := finding(mode); f.Class != run.Matched {
-			t.Errorf("before, by %s: %+v", mode, f)
+		if v := verified(mode); v.Of(run.Matched) != 1 {
+			t.Errorf("before, by %s: %+v", mode, v.Totals)
 		}
 	}
 
@@ -112,10 +128,21 @@ func TestBytesThatRotAreFoundByReadingThem(t *testing.T) {
 		t.Fatalf("the look changed from %+v to %+v", before, after)
 	}
 	for _, mode := range modes {
-		f := finding(mode)
-		if found := f.Class == run.Mismatch && strings.Contains(f.Why, "123456"); found != (mode == run.Bytes) {
-			t.Errorf("after, by %s: %+v", mode, f)
+		v := verified(mode)
+		if found := v.Damaged() == 1 && strings.Contains(v.Findings[0].Why, "123456"); found != (mode == run.Bytes) {
+			t.Errorf("after, by %s: %+v", mode, v.Totals)
 		}
+	}
+
+	// No run sees it but the one that compares by bytes, which is what is offered.
+	for _, mode := range append([]run.Mode{""}, modes...) {
+		r := ended(life.Start(t.Context(), mirror, run.ByRunNow, run.Asked{Compare: mode}))
+		if repaired := r.Copied == 1; repaired != (mode == run.Bytes) || r.Scanned != 1 || r.Copied+r.SkippedSum() != 1 {
+			t.Errorf("a run by %q: %+v", mode, r.Totals)
+		}
+	}
+	if v := verified(run.Bytes); v.Of(run.Matched) != 1 || v.Bytes != int64(len(body)) {
+		t.Errorf("after the repair: %+v", v.Totals)
 	}
 }
 

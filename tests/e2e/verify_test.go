@@ -116,7 +116,8 @@ func TestAVerificationFindsEachKindOfDamageAndRepairsNothing(t *testing.T) {
 	}; !maps.Equal(got, want) {
 		t.Errorf("found %v, want %v: %+v", got, want, v)
 	}
-	if v.Verdict != "differs" || v.Counts["matched"] != 2 || v.Scanned != 8 || v.Repair == nil || v.Repair.Objects+v.Repair.Left != 6 {
+	if v.Verdict != "differs" || v.Counts["matched"] != 2 || v.Scanned != 8 || v.Repair == nil || v.Repair.Objects != 4 || v.Repair.Left != 2 ||
+		v.Repair.Path != "/jobs/"+rule+"/run-now?compare=bytes" {
 		t.Errorf("%+v", v)
 	}
 	after, _, err := s.Ledger.Read(t.Context(), replicas, true)
