@@ -94,6 +94,27 @@ func tag(bucket string) action {
 	}}
 }
 
+// rot damages a replica of ours behind the store's back, and has a run come by
+// that finds it by comparing. Where there is none, nothing happens.
+func rot(from, to string) action {
+	return action{"rot " + to, func(w *world) {
+		source, _, there := w.now(ref(from))
+		replica, _, ok := w.now(ref(to))
+		if fact := w.ledger.Item(ref(to)); !there || !ok || !fact.Describes(replica.State) || !fact.Source.Reflects(source.State) {
+			return
+		}
+		w.objects.Rot(ref(to), []byte("rotten"))
+		for _, r := range w.rules.Rules() {
+			if r.SourceBucket == ref(from).Bucket && r.DestBucket == ref(to).Bucket {
+				w.serial++
+				w.queue = append(w.queue, message{id: fmt.Sprintf("r%d", w.serial), patient: true, after: w.deliveries, compared: &replicate.Sighting{
+					Match: w.rules.MatchOf(r, "k"), Source: ref(from), From: source.State, To: replica.State, Damaged: true,
+				}})
+			}
+		}
+	}}
+}
+
 func remove(bucket string) action {
 	return action{"delete " + bucket, func(w *world) {
 		w.objects.Remove(ref(bucket), object.ByRequest)
@@ -153,6 +174,8 @@ type message struct {
 	// after is the last delivery before it was put back: it stays away longer
 	// than a recording takes, so those at work then are not any more.
 	after int
+	// compared is what a run found that compares, in place of a change.
+	compared *replicate.Sighting
 }
 
 // ports are what a worker calls; a mutation wraps them.
@@ -255,10 +278,20 @@ func (w *world) start(slot int, m message) {
 	r.Preset(w.rules, w.revision)
 	go func() {
 		defer close(k.next)
-		outcomes, err := r.Replicate(context.Background(), []replicate.Work{{Change: m.change, Message: m.id, Delivery: w.deliveries, Patient: p.patient}})
-		if err == nil {
-			k.outcomes = outcomes[0]
+		var err error
+		if m.compared != nil {
+			sweep := replicate.Sweep{
+				Replicator: r, Rules: w.rules, Revision: w.revision, Rule: m.compared.Match.Rule, Run: 1,
+				Holder: m.id, Attempt: k.nth, Suspicious: true, Slots: make(chan struct{}, 1),
+			}
+			k.outcomes, err = sweep.Settle(context.Background(), []replicate.Sighting{*m.compared}, false)
 		} else {
+			var outcomes [][]replicate.Outcome
+			if outcomes, err = r.Replicate(context.Background(), []replicate.Work{{Change: m.change, Message: m.id, Delivery: k.nth, Patient: p.patient}}); err == nil {
+				k.outcomes = outcomes[0]
+			}
+		}
+		if err != nil {
 			k.outcomes = []replicate.Outcome{{Result: replicate.Retried, Err: err}}
 		}
 	}()
@@ -290,6 +323,9 @@ func (w *world) step(slot int, v verdict) {
 	}
 	switch {
 	case again:
+		w.queue = append(w.queue, k.message)
+	case deferred && k.compared != nil:
+		k.after = w.deliveries
 		w.queue = append(w.queue, k.message)
 	case deferred:
 		w.send(k.change, true)
