@@ -70,21 +70,7 @@ func TestWhereverAWorkerDiesTotalsAreExact(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for {
-					again := false
-					for i, ticket := range w.tickets.Take() {
-						again = true
-						_ = w.worker(3).Work(context.Background(), ticket, fmt.Sprint("first ", i))
-					}
-					if !again || died() {
-						break
-					}
-				}
-				alive := !died()
-				w.mu.Lock()
-				w.fate = nil
-				w.mu.Unlock()
-				w.pass(leaseTTL)
+				alive := w.untilOneDies(died)
 				end, err := w.store.Run(context.Background(), "a-b", r.ID)
 				if err != nil {
 					t.Fatal(err)
@@ -108,6 +94,26 @@ func TestWhereverAWorkerDiesTotalsAreExact(t *testing.T) {
 			}
 		}
 	}
+}
+
+// untilOneDies works on tickets until the one has died that is to, or none is left,
+// and then lets leases run out in good weather. It answers whether nobody died.
+func (w *world) untilOneDies(died func() bool) (alive bool) {
+	for {
+		tickets := w.tickets.Take()
+		for i, ticket := range tickets {
+			_ = w.worker(3).Work(context.Background(), ticket, fmt.Sprint("first ", i))
+		}
+		if len(tickets) == 0 || died() {
+			break
+		}
+	}
+	alive = !died()
+	w.mu.Lock()
+	w.fate = nil
+	w.mu.Unlock()
+	w.pass(leaseTTL)
+	return alive
 }
 
 // dyingAt has every call fail from the nth on that a worker makes, and the nth
