@@ -26,6 +26,14 @@ type Message struct {
 	Deferrals int
 }
 
+// Backoff is the delay before the next delivery: first, doubled by each that there
+// was up to most, and half of it random, so that a storm does not come back in
+// step. jitter is in [0, 1).
+func (m Message) Backoff(first, most time.Duration, jitter float64) time.Duration {
+	d := min(first<<min(max(m.Received-1, 0), 20), most)
+	return d/2 + time.Duration(jitter*float64(d/2))
+}
+
 // Messages reads a batch as Lambda's event source mapping delivers it, in its
 // order. An attribute that is missing or malformed counts as its first value (a
 // first delivery, never deferred): what is known of a message may be lost, the

@@ -76,3 +76,13 @@ func TestMalformedAttributesNeverLoseTheMessage(t *testing.T) {
 		})
 	}
 }
+
+func TestABackoffDoubles(t *testing.T) {
+	const first, most = 5 * time.Second, 5 * time.Minute
+	for received, want := range map[int]time.Duration{0: first, 1: first, 2: 2 * first, 6: 32 * first, 7: most, 1000: most} {
+		m := event.Message{Received: received}
+		if least, almost := m.Backoff(first, most, 0), m.Backoff(first, most, 0.5); least != want/2 || almost != want*3/4 {
+			t.Errorf("delivery %d: from %s, in the middle %s, want %s and %s", received, least, almost, want/2, want*3/4)
+		}
+	}
+}

@@ -64,15 +64,7 @@ func (l *Ledger) updateRuns(ruleName, sortKey string, e expression) types.Transa
 // Jobs answers the jobs of these rules, up to 100 of them per request.
 func (l *Ledger) Jobs(ctx context.Context, rules []string) (map[string]run.Job, error) {
 	found := make(map[string]run.Job, len(rules))
-	seen := make(map[string]bool, len(rules))
-	var keys []map[string]types.AttributeValue
-	for _, name := range rules {
-		if !seen[name] {
-			seen[name] = true
-			keys = append(keys, runsKey(name, schema.JobItem))
-		}
-	}
-	for chunk := range slices.Chunk(keys, batchLimit) {
+	for chunk := range slices.Chunk(jobKeys(rules), batchLimit) {
 		batch := map[string]types.KeysAndAttributes{l.tables.Runs: {Keys: chunk, ConsistentRead: aws.Bool(true)}}
 		if err := l.get(ctx, batch, func(_ string, i map[string]types.AttributeValue) error {
 			j, err := decodeJob(i)
@@ -87,14 +79,19 @@ func (l *Ledger) Jobs(ctx context.Context, rules []string) (map[string]run.Job, 
 	return found, nil
 }
 
+// jobKeys are those of these rules' jobs, each once: a batch takes no key twice.
+func jobKeys(rules []string) (keys []map[string]types.AttributeValue) {
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(rules))) {
+		keys = append(keys, runsKey(name, schema.JobItem))
+	}
+	return keys
+}
+
 // Overview reads the catalog's revision, the jobs of these rules, and some runs,
 // in one request per 100 items.
 func (l *Ledger) Overview(ctx context.Context, rules []string, runs map[string]int64) (run.Overview, error) {
 	o := run.Overview{Jobs: map[string]run.Job{}, Lifetimes: map[string]run.Lifetime{}, Runs: map[string]run.Run{}}
-	var keys []map[string]types.AttributeValue
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(rules))) {
-		keys = append(keys, runsKey(name, schema.JobItem))
-	}
+	keys := jobKeys(rules)
 	for name, id := range runs {
 		keys = append(keys, runsKey(name, runItem(id)))
 	}

@@ -40,7 +40,7 @@ func (h *Handler) Handle(ctx context.Context, batch events.SQSEvent) (events.SQS
 	for _, m := range event.Messages(batch) {
 		if err := h.work(ctx, m); err != nil {
 			h.Worker.Log.ErrorContext(ctx, "ticket", "message", m.ID, "received", m.Received, "error", err)
-			if err := h.Queue.Backoff(ctx, m, h.backoff(m.Received)); err != nil {
+			if err := h.Queue.Backoff(ctx, m, m.Backoff(firstBackoff, lastBackoff, h.Jitter())); err != nil {
 				h.Worker.Log.WarnContext(ctx, "backoff", "message", m.ID, "error", err)
 			}
 			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.ID})
@@ -63,10 +63,4 @@ func (h *Handler) work(ctx context.Context, m event.Message) (err error) {
 		return err
 	}
 	return h.Worker.Work(ctx, t, m.ID)
-}
-
-// backoff is the delay before the next delivery: doubling, half of it random.
-func (h *Handler) backoff(received int) time.Duration {
-	d := min(lastBackoff, firstBackoff<<min(max(received-1, 0), 10))
-	return d/2 + time.Duration(h.Jitter()*float64(d/2))
 }

@@ -148,7 +148,7 @@ func (h *Handler) settle(ctx context.Context, d *delivery, did Tally) bool {
 		return h.giveBack(ctx, d, undecodableBackoff)
 	case d.err != nil:
 		h.Log.ErrorContext(ctx, "not tried", "message", d.ID, "received", d.Received, "error", d.err)
-		return h.giveBack(ctx, d, h.backoff(d.Received))
+		return h.giveBack(ctx, d, h.backoff(d))
 	}
 	done, deferred, held := true, false, time.Duration(0)
 	for _, o := range d.outcomes {
@@ -172,7 +172,7 @@ func (h *Handler) settle(ctx context.Context, d *delivery, did Tally) bool {
 	}
 	switch {
 	case !done:
-		return h.giveBack(ctx, d, h.backoff(d.Received))
+		return h.giveBack(ctx, d, h.backoff(d))
 	case held > 0:
 		return h.hold(ctx, d, held)
 	case deferred && d.Deferrals >= maxDeferrals:
@@ -220,7 +220,7 @@ func (h *Handler) hold(ctx context.Context, d *delivery, least time.Duration) bo
 func (h *Handler) putBack(ctx context.Context, d *delivery, again event.Message, delay time.Duration) bool {
 	if err := h.Queue.Defer(ctx, again, delay); err != nil {
 		h.Log.WarnContext(ctx, "defer", "message", d.ID, "error", err)
-		return h.giveBack(ctx, d, h.backoff(d.Received))
+		return h.giveBack(ctx, d, h.backoff(d))
 	}
 	h.Metrics.Count(telemetry.MessagesDeferred, 1)
 	return true
@@ -235,15 +235,14 @@ func (h *Handler) giveBack(ctx context.Context, d *delivery, delay time.Duration
 	return false
 }
 
-// backoff is the delay before delivery number received+1: doubling, and jittered,
-// so that a storm does not come back in step.
-func (h *Handler) backoff(received int) time.Duration {
-	return h.jittered(doubled(firstBackoff, received-1, lastBackoff))
-}
-
 // jittered is d, half of it random.
 func (h *Handler) jittered(d time.Duration) time.Duration {
 	return d/2 + time.Duration(h.Jitter()*float64(d/2))
+}
+
+// backoff is the delay before the next delivery.
+func (h *Handler) backoff(d *delivery) time.Duration {
+	return d.Backoff(firstBackoff, lastBackoff, h.Jitter())
 }
 
 func doubled(first time.Duration, times int, most time.Duration) time.Duration {

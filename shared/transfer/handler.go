@@ -44,7 +44,7 @@ func (h *Handler) Handle(ctx context.Context, batch events.SQSEvent) (events.SQS
 		if !defect && m.Received >= h.MaxReceives {
 			continue
 		}
-		if err := h.Queue.Backoff(ctx, m, h.backoff(m.Received)); err != nil {
+		if err := h.Queue.Backoff(ctx, m, m.Backoff(firstBackoff, lastBackoff, h.Jitter())); err != nil {
 			h.Worker.Log.WarnContext(ctx, "backoff", "message", m.ID, "error", err)
 		}
 		response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.ID})
@@ -67,10 +67,4 @@ func (h *Handler) work(ctx context.Context, m event.Message) (defect bool, err e
 		return true, err
 	}
 	return false, h.Worker.Work(ctx, t, m.ID)
-}
-
-// backoff is the delay before the next delivery: doubling, half of it random.
-func (h *Handler) backoff(received int) time.Duration {
-	d := min(lastBackoff, firstBackoff<<min(max(received-1, 0), 10))
-	return d/2 + time.Duration(h.Jitter()*float64(d/2))
 }

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"bucket-replicator/localstack/server"
-	"bucket-replicator/shared/awsconfig"
 	"bucket-replicator/shared/ledger"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/queue"
@@ -26,7 +25,7 @@ import (
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/transfer"
-	"bucket-replicator/tests/tables"
+	"bucket-replicator/tests/staging"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -93,26 +92,13 @@ func TestALargeObjectOutlivesTenWorkers(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := mathrand.New(mathrand.NewPCG(seed, 0))
 
-	cloud, from, to := start(t, server.MiniStack), start(t, server.Versitygw), start(t, server.Versitygw)
-	setAccount(t, cloud)
+	cloud, from, to := staging.Server(t, server.MiniStack), staging.Server(t, server.Versitygw), staging.Server(t, server.Versitygw)
 	var copied atomic.Int32
 	p := place{
 		S3: from.URL, To: slowly(t, to.URL, &copied),
 		Tables: ledger.Tables{Rules: "rules", Provenance: "provenance", Runs: "runs", Transfers: "transfers"},
 	}
-	account, err := awsconfig.Load(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	account.HTTPClient = &http.Client{Transport: server.FromMemory{}}
-	if err := tables.Make(t.Context(), account, p.Tables); err != nil {
-		t.Fatal(err)
-	}
-	p.Queue = makeQueue(t, account)
-	items := ledger.New(account, p.Tables)
-	if err := items.Deploy(t.Context(), p.config(), time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	account, items := p.prepare(t, cloud)
 	body := make([]byte, parts*partSize-1000)
 	_, _ = rand.Read(body) // never fails
 	client := func(endpoint string) *s3.Client {

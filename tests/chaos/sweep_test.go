@@ -22,6 +22,7 @@ import (
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/run"
+	"bucket-replicator/tests/staging"
 	"bucket-replicator/tests/tables"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -44,22 +45,10 @@ func TestASweepOf50000KeysOutlivesItsWorkers(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 
-	cloud, gateway := start(t, server.MiniStack), start(t, server.Versitygw)
-	setAccount(t, cloud)
+	cloud, gateway := staging.Server(t, server.MiniStack), staging.Server(t, server.Versitygw)
 	p := place{S3: gateway.URL, Tables: ledger.Tables{Rules: "rules", Provenance: "provenance", Runs: "runs"}}
-	account, err := awsconfig.Load(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	account.HTTPClient = &http.Client{Transport: server.FromMemory{}}
-	if err := tables.Make(t.Context(), account, p.Tables); err != nil {
-		t.Fatal(err)
-	}
-	p.Queue = makeQueue(t, account)
-	items, runs := p.stores(account)
-	if err := items.Deploy(t.Context(), p.config(), time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	account, items := p.prepare(t, cloud)
+	_, runs := p.stores(account)
 	buckets := s3.NewFromConfig(account, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = &gateway.URL, true })
 	fill(t, buckets, filepath.Join(gateway.Dir, "data"))
 
@@ -134,6 +123,27 @@ func TestASweepOf50000KeysOutlivesItsWorkers(t *testing.T) {
 	}
 }
 
+// prepare makes the cloud the account, with the tables, the queue and the
+// configuration in it.
+func (p *place) prepare(t *testing.T, cloud *server.Server) (aws.Config, *ledger.Ledger) {
+	t.Helper()
+	setAccount(t, cloud)
+	account, err := awsconfig.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	account.HTTPClient = &http.Client{Transport: server.FromMemory{}}
+	if err := tables.Make(t.Context(), account, p.Tables); err != nil {
+		t.Fatal(err)
+	}
+	p.Queue = makeQueue(t, account)
+	items := ledger.New(account, p.Tables)
+	if err := items.Deploy(t.Context(), p.config(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	return account, items
+}
+
 // setAccount makes the cloud the account that this process and the workers are in.
 func setAccount(t *testing.T, cloud *server.Server) {
 	for name, value := range map[string]string{
@@ -200,20 +210,6 @@ func (c *crew) kill(t *testing.T, n int) {
 		fmt.Fprintf(&c.log, "worker %d\n%s", cmd.Process.Pid, cmd.Stderr)
 	}
 	c.alive = slices.Delete(c.alive, 0, n)
-}
-
-func start(t *testing.T, program func(context.Context, server.Options) (*server.Server, error)) *server.Server {
-	t.Helper()
-	s, err := program(t.Context(), server.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
 }
 
 // fill makes both buckets. The server keeps an object as a file with extended

@@ -24,6 +24,7 @@ import (
 	cut "bucket-replicator/shared/parts"
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/s3store"
+	"bucket-replicator/tests/staging"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -214,7 +215,7 @@ func (o *written) under(tag string) []byte {
 func TestNoWrongObjectBecomesVisible(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	from, to := start(t, server.Versitygw), start(t, server.Versitygw)
+	from, to := staging.Server(t, server.Versitygw), staging.Server(t, server.Versitygw)
 	source, sourceURL := newWire(t, from, seed)
 	dest, destURL := newWire(t, to, seed+1)
 	for name, at := range map[string]*s3.Client{"source": source.client, "destination": dest.client} {

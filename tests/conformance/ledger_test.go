@@ -16,6 +16,7 @@ import (
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/storetest"
+	"bucket-replicator/tests/staging"
 	"bucket-replicator/tests/tables"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -56,7 +57,7 @@ func client(s *server.Server) (aws.Config, *lossy) {
 }
 
 func TestLedgerOnMiniStack(t *testing.T) {
-	config, transport := client(miniStack(t))
+	config, transport := client(staging.Server(t, server.MiniStack))
 	db := dynamodb.NewFromConfig(config)
 	storetest.TestLedger(t, func(t *testing.T) storetest.LedgerFixture {
 		l, names := openLedger(t, config)
@@ -106,21 +107,6 @@ func openLedger(t *testing.T, config aws.Config) (*ledger.Ledger, ledger.Tables)
 		t.Fatal(err)
 	}
 	return ledger.New(config, names), names
-}
-
-// miniStack is a server of this test's own.
-func miniStack(t *testing.T) *server.Server {
-	t.Helper()
-	s, err := server.MiniStack(t.Context(), server.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
 }
 
 // addAPIRule writes the item that a rule made through the API has.

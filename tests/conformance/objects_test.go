@@ -2,14 +2,13 @@ package conformance
 
 import (
 	"context"
-	"errors"
-	"os"
 	"testing"
 	"time"
 
 	"bucket-replicator/localstack/server"
 	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/storetest"
+	"bucket-replicator/tests/staging"
 )
 
 // s3Server is one of the servers that the store is tried against, and what is
@@ -33,20 +32,12 @@ func TestObjects(t *testing.T) {
 	for _, name := range serverNames {
 		t.Run(name, func(t *testing.T) {
 			s := servers[name]
-			running, err := s.start(t.Context(), server.Options{})
-			if errors.Is(err, server.ErrNotInstalled) && os.Getenv("CI") != "true" {
-				table.untested(name, err)
-				t.Logf("UNTESTED: %v", err)
+			running, missing := staging.ServerIfInstalled(t, s.start)
+			if missing != nil {
+				table.untested(name, missing)
+				t.Logf("UNTESTED: %v", missing)
 				return
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := running.Stop(); err != nil {
-					t.Error(err)
-				}
-			})
 			var native, emulated map[string]bool
 			t.Run("native", func(t *testing.T) {
 				h := s.harness(running.URL, s3store.Conditions{}, s.unkept)

@@ -12,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"bucket-replicator/localstack/server"
 	"bucket-replicator/shared/provision"
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/s3store"
+	"bucket-replicator/tests/staging"
 
 	"github.com/aws/aws-lambda-go/cfn"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,7 +29,7 @@ import (
 // A bucket that belongs to somebody else, with a queue of theirs, becomes a
 // source: their notifications stay.
 func TestProvisionOnMiniStack(t *testing.T) {
-	account, _ := client(miniStack(t))
+	account, _ := client(staging.Server(t, server.MiniStack))
 	buckets := s3.NewFromConfig(account)
 	queueARN := somebodysQueue(t, sqs.NewFromConfig(account))
 	theirs := s3types.QueueConfiguration{

@@ -6,11 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"bucket-replicator/localstack/server"
 	"bucket-replicator/shared/event"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/queue"
 	"bucket-replicator/shared/run"
 	"bucket-replicator/shared/storetest"
+	"bucket-replicator/tests/staging"
 
 	lambda "github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,7 +21,7 @@ import (
 )
 
 func TestQueueOnMiniStack(t *testing.T) {
-	config, _ := client(miniStack(t))
+	config, _ := client(staging.Server(t, server.MiniStack))
 	client := sqs.NewFromConfig(config)
 	var made atomic.Int64
 	storetest.TestQueue(t, func(t *testing.T) storetest.QueueFixture {

@@ -22,6 +22,7 @@ import (
 	"bucket-replicator/shared/storetest"
 	"bucket-replicator/shared/telemetry"
 	"bucket-replicator/shared/verify"
+	"bucket-replicator/tests/staging"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -32,19 +33,11 @@ import (
 // checksum stay as they were, so only a verification by bytes can know, and only a
 // run that compares by bytes repairs it.
 func TestBytesThatRotAreFoundAndRepairedByReadingThem(t *testing.T) {
-	running, err := server.Versitygw(t.Context(), server.Options{Dir: t.TempDir()})
-	if errors.Is(err, server.ErrNotInstalled) && os.Getenv("CI") != "true" {
-		t.Logf("UNTESTED: %v", err)
+	running, missing := staging.ServerIfInstalled(t, server.Versitygw)
+	if missing != nil {
+		t.Logf("UNTESTED: %v", missing)
 		return
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := running.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
 	options := s3store.Options{
 		Backends: func() []rule.Backend {
 			return []rule.Backend{{Name: object.AWS, Endpoint: running.URL, PathStyle: true}}

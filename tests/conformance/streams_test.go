@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
@@ -14,6 +13,7 @@ import (
 	"bucket-replicator/shared/rule"
 	"bucket-replicator/shared/s3store"
 	"bucket-replicator/shared/storetest"
+	"bucket-replicator/tests/staging"
 )
 
 // crossing is a pair of servers that no server copies between, and what a copy
@@ -52,19 +52,11 @@ var (
 func TestStreams(t *testing.T) {
 	running := map[string]*server.Server{}
 	for _, name := range serverNames {
-		s, err := servers[name].start(t.Context(), server.Options{})
-		if errors.Is(err, server.ErrNotInstalled) && os.Getenv("CI") != "true" {
-			t.Logf("UNTESTED: %v", err)
+		s, missing := staging.ServerIfInstalled(t, servers[name].start)
+		if missing != nil {
+			t.Logf("UNTESTED: %v", missing)
 			continue
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
 		running[name] = s
 	}
 	for _, c := range crossings {

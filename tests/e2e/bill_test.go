@@ -66,19 +66,11 @@ func (m *meter) bill() string {
 // cloud, which does not, each copy is followed by looks.
 func TestWhatACopyCosts(t *testing.T) {
 	s := deployed(t)
-	other, err := server.LocalStack(t.Context(), server.Options{})
-	if errors.Is(err, server.ErrNotInstalled) && os.Getenv("CI") != "true" {
-		t.Logf("UNTESTED: how many requests a copy costs: %v", err)
+	other, missing := staging.ServerIfInstalled(t, server.LocalStack)
+	if missing != nil {
+		t.Logf("UNTESTED: how many requests a copy costs: %v", missing)
 		return
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := other.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
 	m := &meter{calls: map[string]int{}}
 	account := s.Cloud.AWS()
 	account.HTTPClient = m

@@ -50,7 +50,7 @@ func launch(ctx context.Context, binary string, env []string) (*function, error)
 
 	f.process = exec.Command(binary)
 	f.process.Env = append([]string{"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String()}, env...)
-	f.process.Stderr = &f.log
+	f.process.Stdout, f.process.Stderr = &f.log, &f.log
 	began := time.Now()
 	if err := f.process.Start(); err != nil {
 		return nil, errors.Join(err, f.api.Close())

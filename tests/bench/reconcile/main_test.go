@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"bucket-replicator/localstack/server"
+	"bucket-replicator/tests/staging"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -17,15 +18,7 @@ import (
 // gateway is a real server with a bucket of some objects and an empty one.
 func gateway(t *testing.T, objects int) string {
 	t.Helper()
-	s, err := server.Versitygw(t.Context(), server.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := staging.Server(t, server.Versitygw)
 	t.Setenv("AWS_ACCESS_KEY_ID", server.AccessKey)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", server.SecretKey)
 	client := s3.New(s3.Options{

@@ -61,15 +61,7 @@ type side struct{ *s3.Client }
 
 func TestObjectsGoToAnotherServerAndBack(t *testing.T) {
 	ctx := t.Context()
-	other, err := server.Versitygw(ctx, server.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := other.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	other := staging.Server(t, server.Versitygw)
 	if err := local.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
