@@ -52,12 +52,6 @@ func (l *Ledger) Observe(ctx context.Context, at object.Endpoint, what object.Ca
 	var e expression
 	e.set(is+string(what), millis(seen.At))
 	e.set(isNot+string(what), nil)
-	_, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:                 aws.String(l.tables.Runs),
-		Key:                       runsKey(schema.Backends, sortKey),
-		UpdateExpression:          e.update(),
-		ExpressionAttributeNames:  e.names,
-		ExpressionAttributeValues: e.values,
-	})
+	_, err := l.change(ctx, l.tables.Runs, runsKey(schema.Backends, sortKey), e)
 	return l.runsError("remember capabilities of", schema.Backends, sortKey, err)
 }

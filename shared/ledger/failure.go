@@ -41,13 +41,7 @@ func (l *Ledger) Fail(ctx context.Context, f object.Failure) error {
 	var e expression
 	e.setAll(values, failureAttributes)
 	e.add(schema.Attempts, 1)
-	_, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:                 aws.String(l.tables.Runs),
-		Key:                       runsKey(f.Rule, failureItem(f)),
-		UpdateExpression:          e.update(),
-		ExpressionAttributeNames:  e.names,
-		ExpressionAttributeValues: e.values,
-	})
+	_, err := l.change(ctx, l.tables.Runs, runsKey(f.Rule, failureItem(f)), e)
 	return failureError("record", f, err)
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // hourRetention is how long an hour's counts are kept after the hour began.
@@ -72,8 +71,8 @@ func (l *Ledger) Hours(ctx context.Context, ruleName string, from time.Time) ([]
 	return hours, nil
 }
 
-// addToHour adds to attributes of the hour that a time lies in, and answers
-// their sums.
+// addToHour adds to attributes of the hour that a time lies in, and answers the
+// sums.
 func (l *Ledger) addToHour(ctx context.Context, op, ruleName string, at time.Time, counts map[string]int64) (item, error) {
 	sortKey := hourItem(at)
 	var e expression
@@ -81,18 +80,8 @@ func (l *Ledger) addToHour(ctx context.Context, op, ruleName string, at time.Tim
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		e.add(name, counts[name])
 	}
-	out, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:                 aws.String(l.tables.Runs),
-		Key:                       runsKey(ruleName, sortKey),
-		UpdateExpression:          e.update(),
-		ExpressionAttributeNames:  e.names,
-		ExpressionAttributeValues: e.values,
-		ReturnValues:              types.ReturnValueUpdatedNew,
-	})
-	if err != nil {
-		return nil, l.runsError(op, ruleName, sortKey, err)
-	}
-	return out.Attributes, nil
+	hour, err := l.change(ctx, l.tables.Runs, runsKey(ruleName, sortKey), e)
+	return hour, l.runsError(op, ruleName, sortKey, err)
 }
 
 func decodeHour(i item) (object.Hour, error) {

@@ -176,6 +176,25 @@ func integer(n int64) types.AttributeValue {
 
 func millis(t time.Time) types.AttributeValue { return integer(t.UnixMilli()) }
 
+// change updates one item, and answers it as it is then. Where the condition does
+// not hold, the *types.ConditionalCheckFailedException has it as it is.
+func (l *Ledger) change(ctx context.Context, table string, key item, e expression) (item, error) {
+	out, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:                           aws.String(table),
+		Key:                                 key,
+		UpdateExpression:                    e.update(),
+		ConditionExpression:                 e.condition(),
+		ExpressionAttributeNames:            e.names,
+		ExpressionAttributeValues:           e.values,
+		ReturnValues:                        types.ReturnValueAllNew,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out.Attributes, nil
+}
+
 // query asks for items until it has limit of them (0: all), or there are no
 // more.
 func (l *Ledger) query(ctx context.Context, in *dynamodb.QueryInput, key expression, limit int) ([]item, error) {

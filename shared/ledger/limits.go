@@ -9,8 +9,6 @@ import (
 	"bucket-replicator/shared/ledger/schema"
 	"bucket-replicator/shared/limit"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
@@ -25,16 +23,7 @@ func (l *Ledger) updateLimit(ctx context.Context, ruleName, sortKey string, e ex
 	if !now.IsZero() {
 		e.set(schema.ExpiresAt, integer(now.Add(limitRetention).Unix()))
 	}
-	out, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:                           aws.String(l.tables.Runs),
-		Key:                                 runsKey(ruleName, sortKey),
-		UpdateExpression:                    e.update(),
-		ConditionExpression:                 e.condition(),
-		ExpressionAttributeNames:            e.names,
-		ExpressionAttributeValues:           e.values,
-		ReturnValues:                        types.ReturnValueAllNew,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
+	there, err := l.change(ctx, l.tables.Runs, runsKey(ruleName, sortKey), e)
 	var failed *types.ConditionalCheckFailedException
 	switch {
 	case errors.As(err, &failed):
@@ -42,7 +31,7 @@ func (l *Ledger) updateLimit(ctx context.Context, ruleName, sortKey string, e ex
 	case err != nil:
 		return nil, false, l.runsError("use", ruleName, sortKey, err)
 	}
-	return out.Attributes, true, nil
+	return there, true, nil
 }
 
 // Draw reserves the next span of a rule's time. It is one write, and one more

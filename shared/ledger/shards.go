@@ -56,20 +56,7 @@ func (l *Ledger) Claim(ctx context.Context, t run.Ticket, owner string, now, unt
 		e.set(schema.LeaseOwner, text(owner))
 		e.set(schema.LeasedUntil, millis(until))
 		e.add(schema.Fence, 1)
-		out, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-			TableName:                           aws.String(l.tables.Runs),
-			Key:                                 runsKey(t.Rule, sortKey),
-			UpdateExpression:                    e.update(),
-			ConditionExpression:                 e.condition(),
-			ExpressionAttributeNames:            e.names,
-			ExpressionAttributeValues:           e.values,
-			ReturnValues:                        types.ReturnValueAllNew,
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		})
-		if err != nil {
-			return nil, err
-		}
-		return out.Attributes, nil
+		return l.change(ctx, l.tables.Runs, runsKey(t.Rule, sortKey), e)
 	}
 	claim := func() (item, error) {
 		var e expression
