@@ -139,16 +139,13 @@ destination:
   prefix: ""
 `
 
-// At is a time and what it is seen from.
-func (v *view) At(t *time.Time) struct {
+// moment is a time and what it is seen from.
+type moment struct {
 	Now time.Time
 	At  *time.Time
-} {
-	return struct {
-		Now time.Time
-		At  *time.Time
-	}{v.Now, t}
 }
+
+func (v *view) At(t *time.Time) moment { return moment{v.Now, t} }
 
 // Bucket is the alias of the source.
 func (b failuresBody) Bucket() string { return b.bucket }
