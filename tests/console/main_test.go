@@ -18,7 +18,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -48,18 +47,8 @@ type stage struct {
 // console is the origin of the console, "http://127.0.0.1:8001".
 func (s *stage) console() string { return s.address[:strings.Index(s.address, "/?")] }
 
-// deployed is the stage that all tests share. It is made by the first one that
-// needs it.
-func deployed(t *testing.T) *stage {
-	t.Helper()
-	s, err := shared()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-var shared = sync.OnceValues(start)
+// deployed is the stage that all tests share.
+var deployed = staging.Shared(start)
 
 // What start made, as far as it came.
 var (

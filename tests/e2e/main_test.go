@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 
 	"bucket-replicator/tests/staging"
@@ -30,18 +29,8 @@ type stage struct {
 	sqs *sqs.Client
 }
 
-// deployed is the stage that all tests share. It is made by the first one that
-// needs it.
-func deployed(t *testing.T) *stage {
-	t.Helper()
-	s, err := shared()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-var shared = sync.OnceValues(start)
+// deployed is the stage that all tests share.
+var deployed = staging.Shared(start)
 
 // opened is what start made, as far as it came.
 var opened staging.Stage

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 
 	"bucket-replicator/localstack/cloud"
@@ -51,6 +52,20 @@ func (s *Stage) Deploy(ctx context.Context, file string) (err error) {
 // Tables are those of the stack.
 func (s *Stage) Tables() ledger.Tables {
 	return ledger.Tables{Rules: s.Stack.Outputs["RulesTable"], Provenance: s.Stack.Outputs["ProvenanceTable"], Runs: s.Stack.Outputs["RunsTable"]}
+}
+
+// Shared is what start makes for all tests. The first one that needs it has it
+// made.
+func Shared[S any](start func() (S, error)) func(*testing.T) S {
+	once := sync.OnceValues(start)
+	return func(t *testing.T) S {
+		t.Helper()
+		s, err := once()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
 }
 
 // Run runs the tests, then what ends them, and leaves nothing running. Where
