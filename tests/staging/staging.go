@@ -84,7 +84,7 @@ func (s *Stage) Run(m *testing.M, ends ...func() error) int {
 	}
 	if s.Cloud != nil {
 		if code != 0 {
-			fmt.Fprintln(os.Stderr, s.Cloud.Transcript(context.Background(), 30))
+			fmt.Fprintln(os.Stderr, s.Cloud.Transcript(context.Background(), 50))
 		}
 		fail(s.Cloud.Stop())
 	}
