@@ -909,7 +909,8 @@ func TestEachTableIsReachableByExactlyWhoNeedsIt(t *testing.T) {
 			"Transfers": {"DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"}},
 		"Schedule": {"Rules": {"GetItem", "Scan"}, "Runs": life, "Runs/index/" + schema.Retries.Name: {"Query"},
 			"Transfers": {"PutItem"}, "Transfers/index/" + schema.Silent.Name: {"Query"}},
-		"Admin":     {"Rules": {"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Scan", "UpdateItem"}, "Provenance": {"BatchGetItem"}, "Runs": {"BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"}, "Runs/index/" + schema.Newest.Name: {"Query"}, "Transfers": {"GetItem", "Query"}},
+		"Admin": {"Rules": {"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Scan", "UpdateItem"}, "Provenance": {"BatchGetItem"}, "Runs": {"BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"}, "Runs/index/" + schema.Newest.Name: {"Query"}, "Transfers": {"GetItem", "Query"},
+			"Transfers/index/" + schema.Silent.Name: {"Query"}, "Transfers/index/" + schema.Longest.Name: {"Query"}},
 		"Provision": {"Rules": {"DeleteItem", "GetItem", "PutItem", "Scan", "UpdateItem"}},
 	}
 	stack := everything.home(t)

@@ -46,6 +46,8 @@ func (t transfers) revive(function awslambda.Function, settings Settings) {
 func (t transfers) show(function awslambda.Function) {
 	function.AddEnvironment(jsii.String(variables.TransfersTable), t.tables.Transfers.TableName(), nil)
 	allowTable(function, t.tables.Transfers, "GetItem", "Query")
+	allowIndex(function, t.tables.Transfers, schema.Silent)
+	allowIndex(function, t.tables.Transfers, schema.Longest)
 }
 
 func workersOf(settings Settings) *string {

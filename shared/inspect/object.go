@@ -194,16 +194,8 @@ func (i *Inspector) progress(ctx context.Context, v View) (*Progress, error) {
 	if err != nil {
 		return nil, err
 	}
-	layout := parts.Layout{Size: tr.Size, PartSize: tr.PartSize}
-	p := &Progress{BegunAt: tr.BegunAt, Parts: layout.Count(), Bytes: tr.Size}
-	for _, one := range known {
-		if one.Number != transfer.Completing && one.Done() {
-			first, last := layout.Bytes(one.Number)
-			p.Done++
-			p.Copied += last - first + 1
-		}
-	}
-	return p, nil
+	done := transfer.Count(tr, known, i.Now())
+	return &Progress{BegunAt: tr.BegunAt, Parts: transfer.Layout(tr).Count(), Done: done.Parts, Bytes: tr.Size, Copied: done.Bytes}, nil
 }
 
 // status is a view in a word. The first that applies counts.

@@ -81,17 +81,36 @@ func (l *Ledger) PutTransfer(ctx context.Context, seen, next object.Transfer) (i
 	return next.Revision, nil
 }
 
-// TouchTransfer sets AliveUntil of the very transfer, and with progress removes
-// Tries and LastError.
-func (l *Ledger) TouchTransfer(ctx context.Context, tr object.Transfer, until time.Time, progress bool) error {
+// TouchTransfer writes the touch into the very transfer, and answers that, in one
+// request.
+func (l *Ledger) TouchTransfer(ctx context.Context, tr object.Transfer, touch transfer.Touch) (object.Transfer, error) {
+	const op = "touch transfer"
 	var e expression
 	e.is(schema.TransferID, text(tr.ID))
-	e.set(schema.AliveUntil, millis(until))
-	if progress {
-		e.set(schema.TransferTry, nil)
-		e.set(schema.LastError, nil)
+	e.set(schema.AliveUntil, millis(touch.AliveUntil))
+	told, attributes := item{}, []string{schema.LimitsHold}
+	told.setFlag(schema.LimitsHold, touch.Held)
+	if touch.Anew {
+		attributes = append(attributes, schema.TransferTry, schema.LastError)
 	}
-	return l.updateTransfers(ctx, "touch transfer", tr.To, schema.TheTransfer, e)
+	if !touch.ProgressAt.IsZero() {
+		told.setTime(schema.ProgressAt, touch.ProgressAt)
+		attributes = append(attributes, schema.ProgressAt)
+	}
+	if !touch.Counted.At.IsZero() {
+		told.setCounted(touch.Counted)
+		attributes = append(attributes, schema.CountedAt, schema.CountedParts, schema.CountedBytes)
+	}
+	e.setAll(told, attributes)
+	stored, err := l.updateTransfers(ctx, op, tr.To, schema.TheTransfer, e)
+	if err != nil {
+		return object.Transfer{}, err
+	}
+	now, err := decodeTransfer(stored)
+	if err != nil {
+		return object.Transfer{}, classify(op, tr.To, err)
+	}
+	return now, nil
 }
 
 // RemoveTransfer removes the very transfer. Its parts end by their time.
@@ -126,6 +145,25 @@ func (l *Ledger) SilentTransfers(ctx context.Context, before time.Time, limit in
 	return found, nil
 }
 
+// TransferPage lists up to limit transfers of a rule that come after a place, those
+// first that began first. It reads the index, which may be a moment behind. The
+// place may be of a transfer that is over.
+func (l *Ledger) TransferPage(ctx context.Context, ruleName string, after object.TransferPlace, limit int) ([]object.Transfer, error) {
+	var key expression
+	key.is(schema.Longest.PartitionKey, text(ruleName))
+	in := &dynamodb.QueryInput{TableName: aws.String(l.tables.Transfers), IndexName: aws.String(schema.Longest.Name)}
+	if after.To.Key != "" {
+		in.ExclusiveStartKey = transferKey(after.To, schema.TheTransfer)
+		in.ExclusiveStartKey[schema.Longest.PartitionKey] = text(ruleName)
+		in.ExclusiveStartKey[schema.Longest.SortKey] = millis(after.BegunAt)
+	}
+	found, err := listed(ctx, l, in, key, limit, decodeTransfer)
+	if err != nil {
+		return nil, classify("list transfers of "+ruleName+" in", tableRef(l.tables.Transfers), err)
+	}
+	return found, nil
+}
+
 // Parts lists the parts that somebody claimed: a query of about 1 MB for 10,000.
 func (l *Ledger) Parts(ctx context.Context, tr object.Transfer) ([]transfer.Part, error) {
 	var key expression
@@ -151,19 +189,11 @@ func (l *Ledger) ClaimPart(ctx context.Context, tr object.Transfer, number int, 
 	e.set(schema.LeasedUntil, millis(until))
 	e.set(schema.ExpiresAt, integer(now.Add(partRetention).Unix()))
 	e.add(schema.Fence, 1)
-	out, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:                 aws.String(l.tables.Transfers),
-		Key:                       transferKey(tr.To, partItem(tr, number)),
-		UpdateExpression:          e.update(),
-		ConditionExpression:       e.condition(),
-		ExpressionAttributeNames:  e.names,
-		ExpressionAttributeValues: e.values,
-		ReturnValues:              types.ReturnValueAllNew,
-	})
+	claimed, err := l.updateTransfers(ctx, op, tr.To, partItem(tr, number), e)
 	if err != nil {
-		return transfer.Part{}, classify(op, tr.To, err)
+		return transfer.Part{}, err
 	}
-	p, err := decodePart(out.Attributes)
+	p, err := decodePart(claimed)
 	if err != nil {
 		return transfer.Part{}, classify(op, tr.To, err)
 	}
@@ -182,22 +212,25 @@ func (l *Ledger) FinishPart(ctx context.Context, tr object.Transfer, p transfer.
 	e.setAll(copied, []string{schema.PartETag, schema.PartChecksum, schema.PartCRC64})
 	e.set(schema.LeaseOwner, nil)
 	e.set(schema.LeasedUntil, nil)
-	return l.updateTransfers(ctx, fmt.Sprintf("finish part %d of", p.Number), tr.To, partItem(tr, p.Number), e)
+	_, err := l.updateTransfers(ctx, fmt.Sprintf("finish part %d of", p.Number), tr.To, partItem(tr, p.Number), e)
+	return err
 }
 
-func (l *Ledger) updateTransfers(ctx context.Context, op string, to object.Ref, sortKey string, e expression) error {
-	_, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+// updateTransfers updates an item, and answers what it is then.
+func (l *Ledger) updateTransfers(ctx context.Context, op string, to object.Ref, sortKey string, e expression) (item, error) {
+	out, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 aws.String(l.tables.Transfers),
 		Key:                       transferKey(to, sortKey),
 		UpdateExpression:          e.update(),
 		ConditionExpression:       e.condition(),
 		ExpressionAttributeNames:  e.names,
 		ExpressionAttributeValues: e.values,
+		ReturnValues:              types.ReturnValueAllNew,
 	})
 	if err != nil {
-		return classify(op, to, err)
+		return nil, classify(op, to, err)
 	}
-	return nil
+	return out.Attributes, nil
 }
 
 func encodeTransfer(t object.Transfer) item {
@@ -223,6 +256,9 @@ func encodeTransfer(t object.Transfer) item {
 	i.setTime(schema.BegunAt, t.BegunAt)
 	i.setNumber(schema.TransferTry, int64(t.Tries))
 	i.setText(schema.LastError, t.LastError)
+	i.setCounted(t.Counted)
+	i.setTime(schema.ProgressAt, t.ProgressAt)
+	i.setFlag(schema.LimitsHold, t.Held)
 	i.setText(schema.Opener, t.Opener)
 	setList(i, schema.Openings, t.Openings, millis)
 	i.setKeys(schema.Leftovers, t.Leftovers)
@@ -233,6 +269,12 @@ func encodeTransfer(t object.Transfer) item {
 	i.setKeys(schema.UploadAsked, t.Upload.Asked)
 	i.setKeys(schema.UploadLost, t.Upload.Lost)
 	return i
+}
+
+func (i item) setCounted(c object.Counted) {
+	i.setTime(schema.CountedAt, c.At)
+	i.setNumber(schema.CountedParts, int64(c.Parts))
+	i.setNumber(schema.CountedBytes, c.Bytes)
 }
 
 func decodeTransfer(i item) (object.Transfer, error) {
@@ -256,6 +298,9 @@ func decodeTransfer(i item) (object.Transfer, error) {
 		AliveUntil: r.time(schema.AliveUntil),
 		Tries:      int(r.number(schema.TransferTry)),
 		LastError:  r.text(schema.LastError),
+		Counted:    object.Counted{At: r.time(schema.CountedAt), Parts: int(r.number(schema.CountedParts)), Bytes: r.number(schema.CountedBytes)},
+		ProgressAt: r.time(schema.ProgressAt),
+		Held:       r.flag(schema.LimitsHold),
 		Opener:     r.text(schema.Opener),
 		Openings:   list(&r, schema.Openings, (*reader).time),
 		Leftovers:  r.keys(schema.Leftovers),

@@ -45,7 +45,33 @@ type Transfer struct {
 	Tries int
 	// LastError is what the last attempt met that did not come on.
 	LastError string
+
+	// Counted is what was done when the workers last counted it, and ProgressAt
+	// when one of them last told that a part was. Both are for people: parts that
+	// were done since are in neither.
+	Counted    Counted
+	ProgressAt time.Time
+	// Held says that the worker that was last heard of left, as the rule's limits
+	// let it do no more.
+	Held bool
 }
+
+// Counted is how much of a transfer was done at a time; without one, nobody
+// counted yet.
+type Counted struct {
+	At    time.Time
+	Parts int
+	Bytes int64
+}
+
+// TransferPlace is where a transfer stands among those of its rule.
+type TransferPlace struct {
+	BegunAt time.Time
+	To      Ref
+}
+
+// Place is where the transfer stands.
+func (t Transfer) Place() TransferPlace { return TransferPlace{t.BegunAt, t.To} }
 
 // Same reports whether both copy the very same source object by the same rule.
 func (t Transfer) Same(o Transfer) bool {

@@ -22,7 +22,7 @@ type Call struct {
 	//	catalog.   read deploy pause put remove
 	//	objects.   head tagging list copy retag delete describe read, of uploads
 	//	           begin part complete abort uploads
-	//	transfers. read put touch remove silent parts claim finish
+	//	transfers. read put touch remove silent page parts claim finish
 	//	runs.      jobs overview setjob begin run list shards turn claim save
 	//	           share end resent heal
 	//	limits.    draw swap

@@ -1,11 +1,13 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"bucket-replicator/shared/object"
@@ -39,6 +41,7 @@ func (s *Transfers) call(ctx context.Context, op string, at object.Ref, apply fu
 func storedTransfer(t object.Transfer) object.Transfer {
 	t.Source.LastModified, t.EventAt = storedTime(t.Source.LastModified), storedTime(t.EventAt)
 	t.BegunAt, t.AliveUntil = storedTime(t.BegunAt), storedTime(t.AliveUntil)
+	t.ProgressAt, t.Counted.At = storedTime(t.ProgressAt), storedTime(t.Counted.At)
 	t.Leftovers = storedKeys(t.Leftovers)
 	t.Upload.Asked, t.Upload.Lost = storedKeys(t.Upload.Asked), storedKeys(t.Upload.Lost)
 	openings := t.Openings
@@ -80,19 +83,30 @@ func (s *Transfers) PutTransfer(ctx context.Context, seen, next object.Transfer)
 }
 
 // TouchTransfer notes a sign of life.
-func (s *Transfers) TouchTransfer(ctx context.Context, tr object.Transfer, until time.Time, progress bool) error {
-	return s.call(ctx, "transfers.touch", tr.To, func() error {
+func (s *Transfers) TouchTransfer(ctx context.Context, tr object.Transfer, touch transfer.Touch) (touched object.Transfer, err error) {
+	err = s.call(ctx, "transfers.touch", tr.To, func() error {
 		stored := s.transfers[tr.To]
 		if stored.ID != tr.ID {
 			return premise("touch transfer", tr.To)
 		}
-		stored.AliveUntil = storedTime(until)
-		if progress {
+		stored.AliveUntil, stored.Held = touch.AliveUntil, touch.Held
+		if touch.Anew {
 			stored.Tries, stored.LastError = 0, ""
 		}
-		s.transfers[tr.To] = stored
+		if !touch.ProgressAt.IsZero() {
+			stored.ProgressAt = touch.ProgressAt
+		}
+		if !touch.Counted.At.IsZero() {
+			stored.Counted = touch.Counted
+		}
+		s.transfers[tr.To] = storedTransfer(stored)
+		touched = storedTransfer(stored)
 		return nil
 	})
+	if err != nil {
+		return object.Transfer{}, err
+	}
+	return touched, nil
 }
 
 // RemoveTransfer removes the transfer, if it is still that one.
@@ -114,6 +128,30 @@ func (s *Transfers) SilentTransfers(ctx context.Context, before time.Time, limit
 			}
 		}
 		slices.SortFunc(found, func(a, b object.Transfer) int { return a.AliveUntil.Compare(b.AliveUntil) })
+		if limit > 0 {
+			found = found[:min(len(found), limit)]
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// TransferPage lists a rule's transfers after a place, those first that began
+// first.
+func (s *Transfers) TransferPage(ctx context.Context, ruleName string, after object.TransferPlace, limit int) (found []object.Transfer, err error) {
+	err = s.call(ctx, "transfers.page", object.Ref{}, func() error {
+		order := func(a, b object.TransferPlace) int {
+			return cmp.Or(a.BegunAt.Compare(b.BegunAt), strings.Compare(a.To.String(), b.To.String()))
+		}
+		for _, t := range s.transfers {
+			if t.Rule == ruleName && (after.To.Key == "" || order(t.Place(), after) > 0) {
+				found = append(found, storedTransfer(t))
+			}
+		}
+		slices.SortFunc(found, func(a, b object.Transfer) int { return order(a.Place(), b.Place()) })
 		if limit > 0 {
 			found = found[:min(len(found), limit)]
 		}
@@ -172,6 +210,13 @@ func (s *Transfers) FinishPart(ctx context.Context, tr object.Transfer, p transf
 		s.parts[tr.ID][p.Number] = p
 		return nil
 	})
+}
+
+// AllParts are the parts of a transfer. It counts as no operation.
+func (s *Transfers) AllParts(tr object.Transfer) []transfer.Part {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.parts[tr.ID]))
 }
 
 // Left are the transfers that are not over. It counts as no operation.

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"testing"
@@ -12,7 +13,10 @@ import (
 
 // TransfersFixture is an empty store of transfers.
 type TransfersFixture struct {
-	Transfers transfer.Store
+	Transfers interface {
+		transfer.Store
+		TransferPage(ctx context.Context, rule string, after object.TransferPlace, limit int) ([]object.Transfer, error)
+	}
 	// LoseNextAnswer lets the next request take effect and loses its answer.
 	LoseNextAnswer func()
 }
@@ -28,6 +32,7 @@ func TestTransfers(t *testing.T, open func(t *testing.T) TransfersFixture) {
 		"touch wants the very transfer":              touchConditions,
 		"remove takes the very transfer":             removeTakesTheVeryTransfer,
 		"the silent are listed, the longest first":   silentAreListed,
+		"a rule's transfers, page by page":           aRulesTransfersPageByPage,
 		"who may claim a part":                       claimPartConditions,
 		"of twenty racing claims of a part one wins": racingPartClaims,
 		"finish wants the last fence":                finishConditions,
@@ -55,6 +60,7 @@ func fullTransfer() object.Transfer {
 		},
 		Openings: []time.Time{day.Add(2 * time.Second), day.Add(3 * time.Second)}, Opener: "worker-1", Leftovers: []string{"u-0"},
 		BegunAt: day.Add(4 * time.Second), AliveUntil: day.Add(time.Minute), Tries: 3, LastError: "SlowDown",
+		Counted: object.Counted{At: day.Add(5 * time.Second), Parts: 2, Bytes: 2 << 30}, ProgressAt: day.Add(6 * time.Second), Held: true,
 	}
 }
 
@@ -116,7 +122,8 @@ func aTransferThatThereIsNot(t *testing.T, f TransfersFixture) {
 	if found, err := f.Transfers.Parts(t.Context(), none); err != nil || len(found) != 0 {
 		t.Errorf("%+v, %v", found, err)
 	}
-	wantPremise(t, "touch", f.Transfers.TouchTransfer(t.Context(), none, day, true))
+	_, err := f.Transfers.TouchTransfer(t.Context(), none, transfer.Touch{AliveUntil: day, Anew: true})
+	wantPremise(t, "touch", err)
 	if err := f.Transfers.RemoveTransfer(t.Context(), none); err != nil {
 		t.Error(err)
 	}
@@ -161,18 +168,24 @@ func touchConditions(t *testing.T, f TransfersFixture) {
 	tr = mustPutTransfer(t, f, begunAs(tr), tr)
 	old := tr
 	old.Revision = 77 // it does not matter
-	if err := f.Transfers.TouchTransfer(t.Context(), old, day.Add(2*time.Minute), false); err != nil {
-		t.Fatal(err)
+	touch := func(what string, touch transfer.Touch) {
+		t.Helper()
+		touched, err := f.Transfers.TouchTransfer(t.Context(), old, touch)
+		if err != nil || !reflect.DeepEqual(touched, tr) {
+			t.Errorf("%s answers %+v, %v\nwant %+v", what, touched, err, tr)
+		}
+		wantTransfer(t, f, tr)
 	}
-	tr.AliveUntil = day.Add(2 * time.Minute)
-	wantTransfer(t, f, tr)
-	if err := f.Transfers.TouchTransfer(t.Context(), old, day.Add(3*time.Minute), true); err != nil {
-		t.Fatal(err)
-	}
-	tr.AliveUntil, tr.Tries, tr.LastError = day.Add(3*time.Minute), 0, ""
-	wantTransfer(t, f, tr)
+	counted := object.Counted{At: day.Add(time.Minute), Parts: 1, Bytes: 5}
+	tr.AliveUntil, tr.Held, tr.Counted, tr.ProgressAt = day.Add(2*time.Minute), true, counted, day.Add(time.Second)
+	touch("all that is told", transfer.Touch{AliveUntil: tr.AliveUntil, Held: true, Counted: counted, ProgressAt: tr.ProgressAt})
+	tr.AliveUntil, tr.Held = day.Add(3*time.Minute), false
+	touch("nothing but life", transfer.Touch{AliveUntil: tr.AliveUntil})
+	tr.AliveUntil, tr.Tries, tr.LastError = day.Add(4*time.Minute), 0, ""
+	touch("anew", transfer.Touch{AliveUntil: tr.AliveUntil, Anew: true})
 	old.ID = "t-0"
-	wantPremise(t, "touch of another", f.Transfers.TouchTransfer(t.Context(), old, day, false))
+	_, err := f.Transfers.TouchTransfer(t.Context(), old, transfer.Touch{AliveUntil: day})
+	wantPremise(t, "touch of another", err)
 	wantTransfer(t, f, tr)
 }
 
@@ -221,6 +234,62 @@ func silentAreListed(t *testing.T, f TransfersFixture) {
 		t.Fatalf("%+v, %v", found, err)
 	}
 	wantTransfer(t, f, found[0])
+}
+
+// What began at the same time stands in any order, but in the same one on all
+// pages.
+func aRulesTransfersPageByPage(t *testing.T, f TransfersFixture) {
+	want := map[string]bool{}
+	for n := range 9 {
+		tr := begunAt(n)
+		if mustPutTransfer(t, f, object.Transfer{}, tr); tr.Rule == "mirror" {
+			want[tr.ID] = true
+		}
+	}
+	for _, limit := range []int{1, 2, 5, 50} {
+		seen, after := map[string]bool{}, object.TransferPlace{}
+		for {
+			page, err := f.Transfers.TransferPage(t.Context(), "mirror", after, limit)
+			if err != nil || len(page) > limit {
+				t.Fatalf("limit %d: %d transfers, %v", limit, len(page), err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			for _, tr := range page {
+				if tr.BegunAt.Before(after.BegunAt) || seen[tr.ID] {
+					t.Errorf("limit %d: %s after %v", limit, tr.ID, after)
+				}
+				seen[tr.ID], after = true, tr.Place()
+				wantTransfer(t, f, tr)
+			}
+		}
+		if !reflect.DeepEqual(seen, want) {
+			t.Errorf("limit %d: %v, want %v", limit, seen, want)
+		}
+	}
+	// A place whose transfer is over is one still.
+	over := begunAt(2)
+	if err := f.Transfers.RemoveTransfer(t.Context(), over); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := f.Transfers.TransferPage(t.Context(), "mirror", over.Place(), 50); err != nil || len(page) == 0 || page[0].BegunAt.Before(over.BegunAt) {
+		t.Errorf("after one that is over: %+v, %v", page, err)
+	}
+	if page, err := f.Transfers.TransferPage(t.Context(), "none", object.TransferPlace{}, 50); err != nil || len(page) != 0 {
+		t.Errorf("of a rule without: %+v, %v", page, err)
+	}
+}
+
+// begunAt is one of several transfers of two rules, some of which begin at the
+// same time, to keys of any bytes.
+func begunAt(n int) object.Transfer {
+	tr := object.Transfer{ID: fmt.Sprint("t-", n), Rule: "mirror", To: object.Ref{Bucket: destination.Bucket, Key: fmt.Sprint("k\xff/", n)}, Revision: 1}
+	if n%3 == 1 {
+		tr.Rule = "other"
+	}
+	tr.BegunAt, tr.AliveUntil = day.Add(time.Duration(n/4)*time.Minute), day
+	return tr
 }
 
 func claimPartConditions(t *testing.T, f TransfersFixture) {
@@ -345,7 +414,10 @@ func lostAnswersOfTransfers(t *testing.T, f TransfersFixture) {
 	next := tr
 	next.Tries = 1
 	lose("put over it", func() error { _, err := f.Transfers.PutTransfer(t.Context(), tr, next); return err })
-	lose("touch", func() error { return f.Transfers.TouchTransfer(t.Context(), tr, day, true) })
+	lose("touch", func() error {
+		_, err := f.Transfers.TouchTransfer(t.Context(), tr, transfer.Touch{AliveUntil: day, Anew: true})
+		return err
+	})
 	var p transfer.Part
 	lose("claim", func() (err error) {
 		p, err = f.Transfers.ClaimPart(t.Context(), tr, 1, "a", day, day.Add(time.Minute))

@@ -26,7 +26,9 @@ func (e *effort) complete(ctx context.Context, known []Part) error {
 		return err
 	}
 	// That the parts are there is no progress of those who cannot complete them.
-	if err := e.store.TouchTransfer(ctx, e.tr, now.Add(completeTime), e.done); err != nil {
+	touch := e.sign(ctx, false)
+	touch.AliveUntil, touch.Counted = now.Add(completeTime), Count(e.tr, known, now)
+	if _, err := e.store.TouchTransfer(ctx, e.tr, touch); err != nil {
 		return err
 	}
 	if err := e.goOn(ctx); err != nil {

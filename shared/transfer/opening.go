@@ -50,7 +50,7 @@ func (e *effort) open(ctx context.Context) (bool, error) {
 		}
 		return false, err
 	}
-	e.log.InfoContext(ctx, "transfer begun", "bytes", e.tr.Size, "parts", layoutOf(e.tr).Count())
+	e.log.InfoContext(ctx, "transfer begun", "bytes", e.tr.Size, "parts", Layout(e.tr).Count())
 	return true, nil
 }
 

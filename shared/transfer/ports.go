@@ -30,6 +30,31 @@ func (p Part) Done() bool { return p.ETag != "" }
 // completes the upload.
 const Completing = 0
 
+// Touch is a sign of life.
+type Touch struct {
+	AliveUntil time.Time
+	Held       bool
+	// Anew sets Tries to 0 and LastError to none.
+	Anew bool
+	// ProgressAt and Counted stay as they are where these have no time.
+	ProgressAt time.Time
+	Counted    object.Counted
+}
+
+// Count counts, at a time, what is done of a transfer whose parts are known. A part
+// that is done stays so.
+func Count(tr object.Transfer, known []Part, at time.Time) object.Counted {
+	layout, c := Layout(tr), object.Counted{At: at}
+	for _, p := range known {
+		if p.Number != Completing && p.Done() {
+			first, last := layout.Bytes(p.Number)
+			c.Parts++
+			c.Bytes += last - first + 1
+		}
+	}
+	return c
+}
+
 // Store keeps transfers and their parts. Every method fails with an
 // *object.Error: Premise where a condition of a write does not hold, and nothing
 // was written then. Reads are consistent but for Silent. What the SDK repeats
@@ -42,10 +67,9 @@ type Store interface {
 	// Revision, and answers the Revision that next has then. A zero seen stands
 	// for none.
 	PutTransfer(ctx context.Context, seen, next object.Transfer) (int64, error)
-	// TouchTransfer sets AliveUntil, and with progress Tries to 0 and LastError to
-	// none. The revision stays. Premise where it is gone, or another one has taken
-	// its place.
-	TouchTransfer(ctx context.Context, tr object.Transfer, until time.Time, progress bool) error
+	// TouchTransfer writes the touch, and answers the transfer as it is then. The
+	// revision stays. Premise where it is gone, or another one has taken its place.
+	TouchTransfer(ctx context.Context, tr object.Transfer, touch Touch) (object.Transfer, error)
 	// RemoveTransfer removes the transfer, whatever its revision. Success where
 	// it is gone or another one is there.
 	RemoveTransfer(ctx context.Context, tr object.Transfer) error

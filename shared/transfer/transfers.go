@@ -97,10 +97,11 @@ func (t *Transfers) guests(tr object.Transfer) int {
 	if tr.Upload.ID == "" {
 		return 1 // who begins the upload invites the others
 	}
-	return min(t.Workers, layoutOf(tr).Count())
+	return min(t.Workers, Layout(tr).Count())
 }
 
-func layoutOf(tr object.Transfer) parts.Layout {
+// Layout is how the transfer's object is cut into parts.
+func Layout(tr object.Transfer) parts.Layout {
 	return parts.Layout{Size: tr.Size, PartSize: tr.PartSize}
 }
 

@@ -129,7 +129,9 @@ func (e *effort) settle(ctx context.Context, err error) error {
 	case errors.As(err, &held):
 		// The schedule invites again when there is room. Until then it is no try.
 		e.log.InfoContext(ctx, "the rest waits", "why", held.Error())
-		lost := e.store.TouchTransfer(ctx, e.tr, e.Transfers.Now().Add(held.For), true)
+		touch := e.sign(ctx, true)
+		touch.AliveUntil, touch.Anew, touch.Held = e.Transfers.Now().Add(held.For), true, true
+		_, lost := e.store.TouchTransfer(ctx, e.tr, touch)
 		if object.ClassOf(lost) == object.Premise {
 			return nil
 		}
@@ -161,7 +163,7 @@ func (e *effort) copyOf() object.Copy {
 // takeParts copies parts until none is left that nobody has, and completes the
 // upload if all are done then.
 func (e *effort) takeParts(ctx context.Context) error {
-	layout := layoutOf(e.tr)
+	layout := Layout(e.tr)
 	for {
 		known, err := e.store.Parts(ctx, e.tr)
 		if err != nil {
@@ -266,13 +268,43 @@ func (e *effort) touch(ctx context.Context) error {
 	if now.Sub(e.touched) < touchEvery && !(e.done && (e.tr.Tries > 0 || e.tr.LastError != "")) {
 		return nil
 	}
-	err := e.store.TouchTransfer(ctx, e.tr, now.Add(e.Transfers.lease(e.tr)), e.done)
+	touch := e.sign(ctx, e.counts(now))
+	touch.AliveUntil = now.Add(e.Transfers.lease(e.tr))
+	touched, err := e.store.TouchTransfer(ctx, e.tr, touch)
 	if err != nil {
 		return err
 	}
-	if e.done {
-		e.tr.Tries, e.tr.LastError = 0, ""
-	}
-	e.touched, e.done = now, false
+	e.tr, e.touched, e.done = touched, now, false
 	return e.goOn(ctx)
+}
+
+// counts reports whether it is this worker's turn to count the parts, which is a
+// query: it goes around by the clock, so that all of them together count about as
+// often as one of them is heard of, and whoever died is passed over. Nobody counts
+// where the object takes no longer than that.
+func (e *effort) counts(now time.Time) bool {
+	if e.touched.IsZero() {
+		return false
+	}
+	guests := e.Transfers.guests(e.tr)
+	return int(now.Unix()/int64(touchEvery/time.Second))%guests == e.ticket.Seat%guests
+}
+
+// sign is a touch that tells what was done.
+func (e *effort) sign(ctx context.Context, count bool) Touch {
+	now := e.Transfers.Now()
+	touch := Touch{Anew: e.done}
+	if e.done {
+		touch.ProgressAt = now
+	}
+	if !count {
+		return touch
+	}
+	known, err := e.store.Parts(ctx, e.tr)
+	if err != nil { // people see an older count
+		e.log.WarnContext(ctx, "the parts were not counted", "error", err)
+		return touch
+	}
+	touch.Counted = Count(e.tr, known, now)
+	return touch
 }

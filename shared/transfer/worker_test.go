@@ -3,6 +3,7 @@ package transfer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
@@ -88,6 +89,56 @@ func TestWhatATransferCosts(t *testing.T) {
 	}
 	if got := w.ledger.Counts(); got["ledger.put"] != 1 || got["ledger.count"] != 1 {
 		t.Errorf("ledger: %v", got)
+	}
+}
+
+// What is told of a transfer is what was so when it was counted, again and again,
+// whoever of its workers meets an error, and for one query of its parts in 15
+// seconds, however many workers there are.
+func TestProgressIsToldAsItWas(t *testing.T) {
+	for _, workers := range []int{1, 4} {
+		t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
+			w := newWorld(t, storetest.Traits{})
+			w.workers = workers
+			w.put(body("1", 40))
+			copies, told, last := 0, 0, object.Counted{}
+			w.fated(func(c storetest.Call) (storetest.Fault, error) {
+				switch c.Op {
+				case "objects.part":
+					for _, tr := range w.store.Left() {
+						done := transfer.Count(tr, w.store.AllParts(tr), w.now())
+						n, rounds := tr.Counted, 2*15*time.Second*time.Duration(workers) // here one works at a time
+						late := w.now().Sub(tr.BegunAt) > rounds+15*time.Second && w.now().Sub(n.At) > rounds
+						if n.At.Before(last.At) || n.Parts < last.Parts || n.Parts > done.Parts || n.Bytes > done.Bytes || late {
+							t.Errorf("after %+v comes %+v, where %+v is done", last, n, done)
+						}
+						last = tr.Counted
+					}
+					w.pass(5 * time.Second)
+					if copies++; copies%10 == 0 {
+						return storetest.ApplyThenFail, errInjected // so that it ends, and somebody takes its ticket anew
+					}
+				case "objects.complete":
+					for _, tr := range w.store.Left() {
+						told = tr.Counted.Parts
+						if tr.Counted.Bytes != tr.Size || tr.ProgressAt.IsZero() {
+							t.Errorf("before its completion: %+v", tr)
+						}
+					}
+				}
+				return storetest.None, nil
+			})
+			w.settle()
+			w.inStep()
+			if told != 40 || last.Parts == 0 {
+				t.Errorf("before its completion %d parts are told as done, and %+v before", told, last)
+			}
+			// A worker asks as it begins, too, and as it finds nothing left.
+			did := w.store.Counts()
+			if most := copies*5/15 + 2*did["transfers.read"]; did["transfers.parts"] > most {
+				t.Errorf("%d queries of the parts in %d s, want %d at most", did["transfers.parts"], copies*5, most)
+			}
+		})
 	}
 }
 

@@ -41,13 +41,16 @@ var Transfers = Table{
 	PartitionKey: Address,
 	SortKey:      TransferItem,
 	TTL:          ExpiresAt,
-	Indexes:      []Index{Silent},
+	Indexes:      []Index{Silent, Longest},
 }
 
 // Silent has the transfers alone, all in one partition, by when their workers
 // should be heard of: there are few, and each is written every 15 seconds and
 // worker at most.
 var Silent = Index{Name: "silent", PartitionKey: Active, SortKey: AliveUntil}
+
+// Longest has the transfers of each rule, by when they began: for people.
+var Longest = Index{Name: "longest", PartitionKey: TransferRule, SortKey: BegunAt}
 
 // The indexes of the runs table have its failures alone: those that are tried
 // again, by when, and all of them, by when they occurred.
@@ -305,6 +308,12 @@ const (
 	Opener       = "opener"    // S
 	Openings     = "openings"  // L of N, Unix milliseconds
 	Leftovers    = "leftovers" // L of S, upload ids
+
+	CountedAt    = "counted_at"    // N, Unix milliseconds
+	CountedParts = "counted_parts" // N
+	CountedBytes = "counted_bytes" // N
+	ProgressAt   = "progress_at"   // N, Unix milliseconds
+	LimitsHold   = "held"          // BOOL, true or absent
 
 	UploadID       = "upload"          // S
 	UploadChecksum = "upload_checksum" // S
