@@ -140,7 +140,7 @@ destroy: $(CDK) build-aws ## Remove the stack; buckets, and tables that a deploy
 ##@ Operate a deployment (RULE=name JSON=1; in the account that the usual AWS variables name, without any on the local cloud if it runs)
 # Each says where it acts, and signs its requests. JSON=1 prints the API's own answer.
 OPERATE = @go run ./localstack $@ $(if $(JSON),-json) $(if $(MODE),-mode '$(MODE)') $(if $(COMPARE),-compare '$(COMPARE)') '$(RULE)'
-.PHONY: jobs run adopt runs failures pause resume kill approve verify console redrive
+.PHONY: jobs run adopt runs transfers failures pause resume kill approve verify console redrive
 jobs: ## The rules, and what each is at
 	$(OPERATE)
 run: ## Bring both sides of RULE into step now, and wait for the end (COMPARE=metadata|checksum|bytes repairs what is damaged, too)
@@ -148,6 +148,8 @@ run: ## Bring both sides of RULE into step now, and wait for the end (COMPARE=me
 adopt: ## A run of RULE that takes over the replicas which another replication left, and says how many
 	$(OPERATE)
 runs: ## The last runs of RULE
+	$(OPERATE)
+transfers: ## The large objects of RULE that are being copied by parts, and how far each is
 	$(OPERATE)
 failures: ## What RULE could not replicate, why, and what to do
 	$(OPERATE)

@@ -29,6 +29,7 @@ type (
 			Processed int64 `json:"processed"`
 			Total     int64 `json:"total"` // 0: nobody knows
 		} `json:"progress"`
+		Large     large     `json:"large_objects"`
 		LastRunAt time.Time `json:"last_run_at"` // the zero time stands for null, here and below
 		NextDueAt time.Time `json:"next_due_at"`
 		Detail    string    `json:"detail"`
@@ -48,7 +49,22 @@ type (
 		Held      int64            `json:"deletes_held"`
 		Adopt     bool             `json:"adopt"`
 		ByReason  map[string]int64 `json:"skipped_by_reason"`
+		Large     large            `json:"large_objects"`
 		Error     string           `json:"error"`
+	}
+	transferAnswer struct {
+		Source struct {
+			Key string `json:"key"`
+		} `json:"source"`
+		Status         string    `json:"status"`
+		Detail         string    `json:"detail"`
+		Parts          int       `json:"parts"`
+		PartsDone      int       `json:"parts_done"`
+		Bytes          int64     `json:"bytes"`
+		Copied         int64     `json:"bytes_copied"`
+		BegunAt        time.Time `json:"begun_at"`
+		LastProgressAt time.Time `json:"last_progress_at"`
+		WillRetryAt    time.Time `json:"will_retry_at"`
 	}
 	failureAnswer struct {
 		OccurredAt  time.Time `json:"occurred_at"`
@@ -76,16 +92,17 @@ type operator struct {
 
 // operations are the commands; all but jobs concern one rule.
 var operations = map[string]func(operator, context.Context, string) error{
-	"jobs":     operator.jobs,
-	"run":      operator.run,
-	"adopt":    operator.adopt,
-	"runs":     operator.runs,
-	"failures": operator.failures,
-	"pause":    operator.pause,
-	"resume":   operator.resume,
-	"kill":     operator.kill,
-	"approve":  operator.approve,
-	"verify":   operator.verify,
+	"jobs":      operator.jobs,
+	"run":       operator.run,
+	"adopt":     operator.adopt,
+	"runs":      operator.runs,
+	"transfers": operator.transfers,
+	"failures":  operator.failures,
+	"pause":     operator.pause,
+	"resume":    operator.resume,
+	"kill":      operator.kill,
+	"approve":   operator.approve,
+	"verify":    operator.verify,
 }
 
 // operate runs a command with its flags and its rule.
@@ -141,7 +158,7 @@ func (o operator) jobs(ctx context.Context, _ string) error {
 			next = "now"
 		}
 		rows = append(rows, []string{j.Name, status, o.when(j.LastRunAt, "-"), next, j.Scope})
-		if j.Status != "ok" {
+		if j.Status != "ok" || j.Large.Objects > 0 {
 			rows = append(rows, []string{"  " + j.Detail})
 		}
 	}
@@ -178,7 +195,7 @@ func (o operator) follow(ctx context.Context, rule string, answer []byte) error 
 		return err
 	}
 	for r.Status.Active() {
-		o.show("run %d is %s: %d keys seen, %d copied (%s), %d deleted", r.ID, r.Status, r.Scanned, r.Copied, humanize.Bytes(r.Bytes), r.Deleted)
+		o.show("run %d is %s: %d keys seen, %d copied (%s), %d deleted%s", r.ID, r.Status, r.Scanned, r.Copied, humanize.Bytes(r.Bytes), r.Deleted, r.Large.after("; "))
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("run %d goes on; make runs RULE=%s tells how it is", r.ID, rule)
@@ -217,12 +234,15 @@ func (o operator) follow(ctx context.Context, rule string, answer []byte) error 
 }
 
 func (r runAnswer) String() string {
-	adopted := ""
+	adopted, large := "", ""
 	if r.Adopt {
 		adopted = fmt.Sprintf(" (%d of them adopted)", r.ByReason[string(decide.Adopted)])
 	}
-	return fmt.Sprintf("run %d %s: %d keys seen, %d copied (%s), %d skipped%s, %d deleted, %d failed",
-		r.ID, words(r.Status), r.Scanned, r.Copied, humanize.Bytes(r.Bytes), r.Skipped, adopted, r.Deleted, r.Errors)
+	if n := r.ByReason[string(decide.Transferring)]; n > 0 {
+		large = fmt.Sprintf("; large objects left to be copied by parts: %d", n)
+	}
+	return fmt.Sprintf("run %d %s: %d keys seen, %d copied (%s), %d skipped%s, %d deleted, %d failed%s",
+		r.ID, words(r.Status), r.Scanned, r.Copied, humanize.Bytes(r.Bytes), r.Skipped, adopted, r.Deleted, r.Errors, large)
 }
 
 func (o operator) runs(ctx context.Context, rule string) error {
@@ -241,6 +261,31 @@ func (o operator) runs(ctx context.Context, rule string) error {
 			fmt.Sprint(r.ID), words(r.Status), r.Trigger, o.when(r.StartedAt, "-"), took, fmt.Sprint(r.Scanned),
 			fmt.Sprint(r.Copied), humanize.Bytes(r.Bytes), fmt.Sprint(r.Skipped), fmt.Sprint(r.Deleted), fmt.Sprint(r.Errors),
 		})
+		if line := r.Large.after("  "); line != "" {
+			rows = append(rows, []string{line})
+		}
+	}
+	return o.table(rows)
+}
+
+// transfers tells of the large objects that are under way, those first that began
+// first.
+func (o operator) transfers(ctx context.Context, rule string) error {
+	var list struct{ Transfers []transferAnswer }
+	answer, err := o.get(ctx, jobPath(rule, "/transfers?limit=100"), &list)
+	if err != nil || o.told(answer) {
+		return err
+	}
+	rows := [][]string{{"KEY", "STATUS", "DONE", "OF", "PARTS", "BEGUN", "LAST PROGRESS", "INVITED AGAIN"}}
+	for _, t := range list.Transfers {
+		again := o.when(t.WillRetryAt, "-")
+		if !t.WillRetryAt.IsZero() && !t.WillRetryAt.After(o.now()) {
+			again = "within a minute"
+		}
+		rows = append(rows,
+			[]string{fmt.Sprintf("%q", t.Source.Key), t.Status, humanize.Percent(t.Copied, t.Bytes), humanize.Bytes(t.Bytes), fmt.Sprintf("%d/%d", t.PartsDone, t.Parts),
+				o.when(t.BegunAt, "-"), o.when(t.LastProgressAt, "-"), again},
+			[]string{"  " + t.Detail})
 	}
 	return o.table(rows)
 }

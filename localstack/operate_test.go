@@ -161,6 +161,32 @@ RUN  STATUS        WHY       STARTED   TOOK   SEEN  COPIED  BYTES    SKIPPED  DE
 7    running       run-now   30 s ago  -      1200  1000    15.0 kB  200      0        0
 6    deletes held  schedule  24 h ago  3 min  30    0       0 B      5        0        0
 `},
+		"jobs, with large objects under way": {args: "jobs", answers: answers{"GET /a/jobs": {`{"jobs":[{"id":"replication:a","name":"a","scope":"x -> y","status":"ok","progress":{"processed":3,"total":3},
+			"large_objects":{"objects":3,"stalled":0,"bytes":20,"bytes_copied":8,"counted_at":null,"complete":true},"last_run_at":null,"next_due_at":null,"last_error":null,"detail":"3 large objects are being copied by parts."}]}`}}, want: `
+RULE  STATUS  LAST RUN  NEXT RUN  SCOPE
+a     ok      -         -         x -> y
+  3 large objects are being copied by parts.
+`},
+		"a run that left large objects": {args: "run a", answers: answers{"POST /a/jobs/a/run-now": {strings.Replace(succeeded, `"in_sync":400`, `"in_sync":398,"transferring":2`, 1)}}, want: `
+run 7 succeeded: 2400 keys seen, 2000 copied (30.0 kB), 400 skipped, 0 deleted, 0 failed; large objects left to be copied by parts: 2
+`},
+		"runs that found large objects": {args: "runs a", answers: answers{"GET /a/jobs/a/runs": {`{"runs":[` + strings.Replace(succeeded, `"error":null`,
+			`"large_objects":{"objects":2,"stalled":1,"bytes":20000000000,"bytes_copied":9000000000,"counted_at":null,"complete":true},"error":null`, 1) + `]}`}}, want: `
+RUN  STATUS     WHY      STARTED   TOOK  SEEN  COPIED  BYTES    SKIPPED  DELETED  FAILED
+7    succeeded  run-now  30 s ago  25 s  2400  2000    30.0 kB  400      0        0
+  large objects under way: 2, 45% of 20.0 GB, 1 stalled
+`},
+		"large objects": {args: "transfers a", answers: answers{"GET /a/jobs/a/transfers?limit=100": {`{"transfers":[
+			{"source":{"bucket":"aws/x","key":"big\n"},"destination":{"bucket":"aws/y","key":"big\n"},"run_id":7,"begun_at":"2026-03-01T11:50:00Z","parts":10,"parts_done":4,"bytes":10000000000,"bytes_copied":4000000000,
+				"counted_at":"2026-03-01T11:59:50Z","last_progress_at":"2026-03-01T11:59:58Z","status":"copying","detail":"Workers copy its parts.","last_error":null,"tries":0,"will_retry_at":null},
+			{"source":{"bucket":"aws/x","key":"stuck"},"destination":{"bucket":"aws/y","key":"stuck"},"run_id":null,"begun_at":"2026-03-01T10:00:00Z","parts":2,"parts_done":0,"bytes":1000000000,"bytes_copied":0,
+				"counted_at":null,"last_progress_at":null,"status":"stalled","detail":"No part was done since a worker met SlowDown.","last_error":"SlowDown","tries":2,"will_retry_at":"2026-03-01T11:59:30Z"}],"next_cursor":null}`}}, want: `
+KEY      STATUS   DONE  OF       PARTS  BEGUN       LAST PROGRESS  INVITED AGAIN
+"big\n"  copying  40%   10.0 GB  4/10   10 min ago  2.0 s ago      -
+  Workers copy its parts.
+"stuck"  stalled  0%    1.0 GB   0/2    2 h ago     -              within a minute
+  No part was done since a worker met SlowDown.
+`},
 		"failures": {args: "failures a", answers: answers{"GET /a/jobs/a/failures": {`{"failures":[
 			{"id":"1","run_id":7,"occurred_at":"2026-03-01T11:58:00Z","source_key":"a key\n","dest_key":"k","code":"AccessDenied","error":"copy k: AccessDenied","advice":"Let the role read it.","attempts":1,"will_retry_at":"2026-03-01T17:58:00Z"},
 			{"id":"2","run_id":null,"occurred_at":"2026-03-01T11:59:59Z","source_key":"ü","dest_key":"ü","code":"X","error":"e","advice":"Do.","attempts":1,"will_retry_at":null}]}`}}, want: `

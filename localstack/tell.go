@@ -69,4 +69,23 @@ func (o operator) when(t time.Time, none string) string {
 	}
 }
 
+// large sums up large objects that are being copied by parts; without Objects
+// there are none.
+type large struct {
+	Objects, Stalled, Bytes int64
+	Copied                  int64 `json:"bytes_copied"`
+}
+
+// after tells it behind a text; nothing where there is nothing to tell.
+func (l large) after(text string) string {
+	if l.Objects == 0 {
+		return ""
+	}
+	text += fmt.Sprintf("large objects under way: %d, %s of %s", l.Objects, humanize.Percent(l.Copied, l.Bytes), humanize.Bytes(l.Bytes))
+	if l.Stalled > 0 {
+		text += fmt.Sprintf(", %d stalled", l.Stalled)
+	}
+	return text
+}
+
 func words(s run.State) string { return strings.ReplaceAll(string(s), "_", " ") }

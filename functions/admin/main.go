@@ -30,6 +30,7 @@ func main() {
 		Failures: items,
 		Hours:    items,
 
+		Transfers:    items,
 		Capabilities: items,
 
 		Inspect: &inspect.Inspector{

@@ -29,6 +29,7 @@ type Handler struct {
 	Failures Failures
 	Hours    Hours
 
+	Transfers    Transfers
 	Capabilities Capabilities
 
 	Inspect *inspect.Inspector

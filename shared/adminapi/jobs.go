@@ -49,6 +49,9 @@ type jobBody struct {
 	// Progress of the run under way, else of the last one.
 	Progress progressBody `json:"progress"`
 	Lifetime lifetimeBody `json:"lifetime"`
+	// LargeObjects that are under way, whether a run or an event found them; null:
+	// none is.
+	LargeObjects *largeObjectsBody `json:"large_objects"`
 	// LastRunAt is when the last run began.
 	LastRunAt *time.Time `json:"last_run_at"`
 	// NextDueAt is when the next run begins by itself; null: it does not.
@@ -172,9 +175,14 @@ func jobOf(c rule.Catalog, name string) (rule.Stored, error) {
 }
 
 // describe answers the jobs of some rules, in their order. It costs a batched
-// read, and, to tell how far the runs under way have come, a query for each.
+// read, now and then a query for the large objects, and, to tell how far the runs
+// under way have come, a query for each.
 func (h *Handler) describe(ctx context.Context, of func(rule.Catalog) ([]rule.Stored, error), soFar bool) ([]jobBody, error) {
 	c, rules, o, err := h.overview(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	large, err := h.moving(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +202,7 @@ func (h *Handler) describe(ctx context.Context, of func(rule.Catalog) ([]rule.St
 			if last.State.Active() {
 				life = life.Ends(last, now) // as if it did now
 			}
-			list[i] = h.view(c.Storage, s, o.Jobs[s.Rule.Name], now, life, soFar)
+			list[i] = h.view(c.Storage, s, o.Jobs[s.Rule.Name], now, life, large.sum(s.Rule.Name, 0, s.Paused, h.Now()), soFar)
 			return nil
 		})
 	}
@@ -213,8 +221,8 @@ func (h *Handler) progress(ctx context.Context, runs []run.Run) error {
 }
 
 // view is a job, by its last run, of which soFar tells whether the totals are
-// known while it goes on.
-func (h *Handler) view(st rule.Storage, s rule.Stored, j run.Job, last run.Run, life run.Lifetime, soFar bool) jobBody {
+// known while it goes on, and by its large objects.
+func (h *Handler) view(st rule.Storage, s rule.Stored, j run.Job, last run.Run, life run.Lifetime, large *largeObjectsBody, soFar bool) jobBody {
 	a := rule.Active{Rule: s.Rule}
 	a.SourceBucket, _ = st.Resolve(s.Rule.Source.Bucket)
 	a.DestBucket, _ = st.Resolve(s.Rule.Destination.Bucket)
@@ -225,7 +233,8 @@ func (h *Handler) view(st rule.Storage, s rule.Stored, j run.Job, last run.Run, 
 			Runs: life.Runs, Since: instant(life.Since), Processed: life.Scanned, Copied: life.Copied, Skipped: life.Skipped,
 			Deleted: life.Deleted, Failed: life.Errors, Bytes: life.Bytes,
 		},
-		soFar: soFar || !last.State.Active(),
+		LargeObjects: large,
+		soFar:        soFar || !last.State.Active(),
 	}
 	if last.ID != 0 {
 		b.StatusRaw = &last.State
@@ -251,6 +260,9 @@ func (h *Handler) view(st rule.Storage, s rule.Stored, j run.Job, last run.Run, 
 	var hint string
 	b.Status, b.sentence, hint = status(b, s.Rule, last, h.Now())
 	b.Detail = b.sentence + hint
+	if told := large.sentence(); told != "" {
+		b.Detail += fmt.Sprintf("%s GET /jobs/%s/transfers says how far each is.", told, s.Rule.Name)
+	}
 	return b
 }
 
@@ -308,9 +320,8 @@ func status(b jobBody, r rule.Rule, last run.Run, now time.Time) (word, sentence
 			last.ID, count(last.Scanned, "key"), count(last.Copied, "object"), last.Deleted)
 		if large := last.Skipped[string(decide.Transferring)]; large > 0 {
 			sentence += fmt.Sprintf(" It left %s to be copied by parts.", count(large, "large object"))
-			hint = " GET /objects says how far one is."
 		}
-		return statusOK, sentence, hint
+		return statusOK, sentence, ""
 	}
 }
 

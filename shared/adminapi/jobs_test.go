@@ -19,7 +19,7 @@ func TestAJobHasAllItsFields(t *testing.T) {
 	const want = `{"id":"replication:a","kind":"replication","name":"a","scope":"aws/from/a/ -> aws/to/a/","enabled":true,"paused":false,` +
 		`"status":"ok","status_raw":"succeeded","progress":{"processed":4,"total":4,"bytes":15,"failed":0,"skipped":1},` +
 		`"lifetime":{"runs":1,"since":"2026-04-01T12:00:00Z","processed":4,"copied":3,"skipped":1,"deleted":0,"failed":0,"bytes":15},` +
-		`"last_run_at":"2026-04-01T12:00:00Z","next_due_at":"2026-04-01T12:10:00Z","last_error":null,` +
+		`"large_objects":null,"last_run_at":"2026-04-01T12:00:00Z","next_due_at":"2026-04-01T12:10:00Z","last_error":null,` +
 		`"detail":"Run 1 saw every key: 4 keys, 3 objects copied, 0 deleted."}` + "\n"
 	if got := w.ask("GET /jobs/a").Body; got != want {
 		t.Errorf("got  %swant %s", got, want)
@@ -30,7 +30,7 @@ func TestAJobHasAllItsFields(t *testing.T) {
 	const never = `{"id":"replication:b","kind":"replication","name":"b","scope":"aws/from/b/ -> aws/to/b/","enabled":true,"paused":false,` +
 		`"status":"never_run","status_raw":null,"progress":{"processed":0,"total":null,"bytes":0,"failed":0,"skipped":0},` +
 		`"lifetime":{"runs":0,"since":null,"processed":0,"copied":0,"skipped":0,"deleted":0,"failed":0,"bytes":0},` +
-		`"last_run_at":null,"next_due_at":"2026-04-01T12:01:00Z","last_error":null,` +
+		`"large_objects":null,"last_run_at":null,"next_due_at":"2026-04-01T12:01:00Z","last_error":null,` +
 		`"detail":"No run is on record; the first begins by itself."}` + "\n"
 	if got := w.ask("GET /jobs/b").Body; got != never {
 		t.Errorf("got  %swant %s", got, never)
@@ -60,7 +60,7 @@ func TestTheStatusOfAJob(t *testing.T) {
 		}, fields{"status": "running", "status_raw": "running", "detail": "Run 1 deletes; 1 key scanned so far."}},
 		"ok": {finish(run.Totals{Scanned: 1, Deleted: 1}), fields{"status": "ok", "detail": "Run 1 saw every key: 1 key, 0 objects copied, 1 deleted."}},
 		"ok, and large objects are on their way": {finish(run.Totals{Scanned: 2, Skipped: map[string]int64{"transferring": 2}}), fields{"status": "ok",
-			"detail": "Run 1 saw every key: 2 keys, 0 objects copied, 0 deleted. It left 2 large objects to be copied by parts. GET /objects says how far one is."}},
+			"detail": "Run 1 saw every key: 2 keys, 0 objects copied, 0 deleted. It left 2 large objects to be copied by parts."}},
 		"some objects failed": {finish(run.Totals{Scanned: 2, Errors: 1, Copied: 1}), fields{"status": "errors", "status_raw": "completed_with_errors",
 			"detail": "Run 1 saw every key, but 1 object failed: see /jobs/a/failures for why, and what to do."}},
 		"failed": {func(w *world) {

@@ -21,6 +21,7 @@ type memory struct {
 	catalog rule.Catalog // at Revision 0: none
 	at      time.Time    // when the catalog was known to be as it is
 	last    map[string]int64
+	moving  moving
 }
 
 // remember keeps the catalog, as it was at a time.
@@ -48,6 +49,19 @@ func (m *memory) lastRuns(of []rule.Stored) map[string]int64 {
 		}
 	}
 	return known
+}
+
+// large is what was seen of large objects last, at no time if never.
+func (m *memory) large() moving {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.moving
+}
+
+func (m *memory) rememberLarge(now moving) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.moving = now
 }
 
 func (m *memory) rememberLast(jobs map[string]run.Job) {

@@ -29,6 +29,7 @@ var words = map[reflect.Type][]string{
 	reflect.TypeFor[run.Class]():      texts(run.Classes),
 	reflect.TypeFor[run.Mode]():       texts(run.Modes),
 	reflect.TypeFor[verdict]():        texts(verdicts),
+	reflect.TypeFor[transferStatus](): texts(transferStatuses),
 	reflect.TypeFor[run.State]():      texts([]run.State{run.Queued, run.Running, run.Succeeded, run.CompletedWithErrors, run.Failed, run.Cancelled, run.DeletesHeld}),
 	reflect.TypeFor[run.Trigger]():    texts([]run.Trigger{run.BySchedule, run.ByRunNow, run.ByResume, run.ByRetry}),
 }

@@ -50,6 +50,7 @@ type tab struct {
 
 var tabs = []tab{
 	{"runs", "Runs", http.MethodGet, "jobs/{rule}/runs", "Loading…"},
+	{"transfers", "Large objects", http.MethodGet, "jobs/{rule}/transfers", "Loading…"},
 	{"failures", "Failures", http.MethodGet, "jobs/{rule}/failures?limit=50", "Loading…"},
 	{"day", "Last day", http.MethodGet, "jobs/{rule}/hours", "Loading…"},
 	{"rule", "Rule", http.MethodGet, "rules/{rule}", "Loading…"},
@@ -124,6 +125,7 @@ var pageTemplates = sync.OnceValues(func() (*template.Template, error) {
 		"took": took, "part": func(title string, keys []plannedBody) part { return part{title, keys} },
 		"path": url.PathEscape, "query": func(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") },
 		"span": func(ms int64) string { return humanize.Duration(time.Duration(ms) * time.Millisecond) }, "bound": bound,
+		"percent": humanize.Percent, "parts": partsShown,
 		"yes": func(b *bool) bool { return b != nil && *b },
 	}).ParseFS(pageFiles, "page/*.tmpl")
 })

@@ -167,6 +167,14 @@ func TestWhatThePageShows(t *testing.T) {
 				w.finish("a", run.Totals{})
 			}
 		}, "GET /jobs/a/runs", []string{`hx-get="jobs/a/runs?cursor=`, "Older runs"}},
+		"no large objects": {nil, "GET /jobs/a/transfers", []string{"No large object is being copied by parts.", `hx-trigger="every 15s"`}},
+		"large objects": {func(w *world) { w.moving() }, "GET /jobs/a/transfers", []string{
+			`hx-get="jobs/a/transfers" hx-trigger="every 5s"`, "a/&lt;b&gt;", `<span class="badge copying">copying</span>`, `max="4" value="1"`, "40% of 10.0 GB, 1 of 4 parts",
+			"found by run 7, begun", "last progress", "counted", "within a minute, after 2 invitations in vain", "met SlowDown", "waits for its first worker", "not counted yet", "aws/to/a/&lt;b&gt;",
+		}},
+		"a row with large objects": {func(w *world) { w.moving() }, "GET /jobs/a", []string{
+			`hx-get="jobs/a" hx-trigger="every 10s"`, "3 large objects, 30% of 30.0 GB", "1 stalled", `href="#a/transfers"`,
+		}},
 		"failures":                        {failed, "GET /jobs/a/failures", []string{"a/&lt;b&gt;", "AccessDenied", "no &amp; never", "Allow it.", "1 attempt;", "in 60 min"}},
 		"a day in which nothing was done": {nil, "GET /jobs/a/hours", []string{"there is no lag", "Nothing was copied in the last 24 hours.", "<div data-small>–</div>"}},
 		"a day": {func(w *world) {

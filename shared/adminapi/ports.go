@@ -45,6 +45,17 @@ type Failures interface {
 	FailurePage(ctx context.Context, rule string, after object.FailurePlace, limit int) ([]object.Failure, error)
 }
 
+// Transfers lists large objects that are being copied by parts. It fails with an
+// *object.Error.
+type Transfers interface {
+	// TransferPage lists up to limit of a rule's, those first that began first,
+	// after a place that an earlier answer had.
+	TransferPage(ctx context.Context, rule string, after object.TransferPlace, limit int) ([]object.Transfer, error)
+	// SilentTransfers lists up to limit of all rules', of which nobody has to be
+	// heard before a time, those first that should have been.
+	SilentTransfers(ctx context.Context, before time.Time, limit int) ([]object.Transfer, error)
+}
+
 // Hours lists what was counted for a rule in the hours from a time on, oldest
 // first, without those of nothing. It fails with an *object.Error.
 type Hours interface {

@@ -16,7 +16,7 @@ import (
 )
 
 // shown are the bodies that the page shows.
-var shown = []any{jobsBody{}, jobBody{}, hoursBody{}, runsBody{}, failuresBody{}, planBody{}, storedBody{}, validBody{}, verifyBody{}, objectBody{}}
+var shown = []any{jobsBody{}, jobBody{}, hoursBody{}, runsBody{}, transfersBody{}, failuresBody{}, planBody{}, storedBody{}, validBody{}, verifyBody{}, objectBody{}}
 
 // Whatever stands in a name, a key, a message or metadata, the page has the same
 // elements with the same attributes: all of it is text.

@@ -47,6 +47,8 @@ type runBody struct {
 	DeletesHeld   int64     `json:"deletes_held,omitempty"`
 	DeletesSample []destKey `json:"deletes_sample,omitempty"`
 	Error         *string   `json:"error"` // why it failed
+	// LargeObjects that it found and that are under way still.
+	LargeObjects *largeObjectsBody `json:"large_objects,omitempty"`
 }
 
 func bodyOf(r run.Run) runBody {
@@ -89,7 +91,8 @@ func (h *Handler) runs(ctx context.Context, r *request) (answer, error) {
 	if err := r.invalid(); err != nil {
 		return answer{}, err
 	}
-	if _, err := h.known(ctx, r.rule); err != nil {
+	stored, err := h.known(ctx, r.rule)
+	if err != nil {
 		return answer{}, err
 	}
 	runs, err := h.Store.Runs(ctx, r.rule, before, limit+1)
@@ -105,8 +108,14 @@ func (h *Handler) runs(ctx context.Context, r *request) (answer, error) {
 	if err := h.progress(ctx, runs); err != nil {
 		return answer{}, err
 	}
+	large, err := h.moving(ctx)
+	if err != nil {
+		return answer{}, err
+	}
 	for _, r := range runs {
-		page.Runs = append(page.Runs, bodyOf(r))
+		b := bodyOf(r)
+		b.LargeObjects = large.sum(r.Rule, r.ID, stored.Paused, h.Now())
+		page.Runs = append(page.Runs, b)
 	}
 	return answer{status: http.StatusOK, body: page}, nil
 }

@@ -19,9 +19,10 @@ func (w *world) asked(line string) map[string]int {
 	w.t.Helper()
 	before := maps.Clone(w.store.Counts())
 	maps.Copy(before, w.ledger.Counts())
+	maps.Copy(before, w.large.Counts())
 	w.look(line).wants(http.StatusOK, "")
 	got := map[string]int{}
-	for _, counts := range []map[string]int{w.store.Counts(), w.ledger.Counts()} {
+	for _, counts := range []map[string]int{w.store.Counts(), w.ledger.Counts(), w.large.Counts()} {
 		for op, n := range counts {
 			if n -= before[op]; n > 0 {
 				got[op] = n
@@ -53,6 +54,9 @@ func busy(t *testing.T) *world {
 	for hour := range 24 {
 		w.count("a", hour, time.Second)
 	}
+	for i := range 700 {
+		w.transfer(object.Transfer{Rule: "a", Run: int64(i%61 + 1), Size: 1 << 30, PartSize: 1 << 26}, fmt.Sprint("a/large/", i))
+	}
 	for i := range 20 {
 		w.start(fmt.Sprintf("more-%d", i))
 	}
@@ -62,7 +66,8 @@ func busy(t *testing.T) *world {
 }
 
 // Each part of the page takes at most two requests, however much there is, where
-// the function saw it before. The rules are read anew when they change.
+// the function saw it before. The rules are read anew when they change, and the
+// sums over large objects every ten seconds.
 func TestEachScreenTakesAtMostTwoRequests(t *testing.T) {
 	w := busy(t)
 	for screen, want := range map[string]map[string]int{
@@ -72,6 +77,8 @@ func TestEachScreenTakesAtMostTwoRequests(t *testing.T) {
 		"GET /jobs/a/runs":              {"runs.list": 1, "runs.shards": 1},
 		"GET /jobs/a/runs?limit=100":    {"runs.list": 1, "runs.shards": 1},
 		"GET /jobs/a/failures?limit=10": {"ledger.failurePage": 1},
+		"GET /jobs/a/transfers":         {"transfers.page": 1},
+		"GET /jobs/b/transfers":         {"transfers.page": 1},
 		"GET /jobs/a/hours":             {"ledger.hours": 1},
 		"GET /rules":                    {"runs.overview": 1},
 		"GET /rules/a":                  {"runs.overview": 1},
@@ -82,6 +89,21 @@ func TestEachScreenTakesAtMostTwoRequests(t *testing.T) {
 		w.asked(screen)
 		if got := w.asked(screen); !maps.Equal(got, want) {
 			t.Errorf("%s asks for %v, want %v", screen, got, want)
+		}
+	}
+}
+
+func TestSumsOverLargeObjectsAreReadEveryTenSeconds(t *testing.T) {
+	w := busy(t)
+	w.asked("GET /jobs/a")
+	for i := range 30 {
+		w.wait(time.Second)
+		want := map[string]int{"runs.overview": 1, "runs.shards": 1}
+		if i%10 == 9 {
+			want["transfers.silent"] = 1
+		}
+		if got := w.asked("GET /jobs/a"); !maps.Equal(got, want) {
+			t.Errorf("after %d s: %v, want %v", i+1, got, want)
 		}
 	}
 }

@@ -36,6 +36,8 @@ func viewOf(body any, r *request, now time.Time) *view {
 		v.template = "runs"
 	case failuresBody:
 		v.template = "failures"
+	case transfersBody:
+		v.template = "transfers"
 	case hoursBody:
 		v.template, v.Body = "hours", hoursViewOf(body)
 	case planBody:
@@ -69,6 +71,9 @@ func (j jobRow) Sentence() string { return strings.TrimSuffix(j.sentence, ".") +
 func (j jobRow) Held() int64      { return j.held }
 func (j jobRow) SoFar() bool      { return j.soFar }
 func (j jobRow) Active() bool     { return j.StatusRaw != nil && j.StatusRaw.Active() }
+
+// Large: large objects are under way.
+func (j jobRow) Large() bool { return j.LargeObjects != nil && j.LargeObjects.Objects > 0 }
 
 // Overdue: the run would have begun, and does at the schedule's next tick.
 func (j jobRow) Overdue(now time.Time) bool { return j.NextDueAt != nil && !j.NextDueAt.After(now) }
@@ -157,4 +162,15 @@ func (b failureBody) Raw() string { return b.raw }
 type part struct {
 	Title string
 	Keys  []plannedBody
+}
+
+// progressShown is how far a large object is.
+type progressShown struct {
+	Of            string // its key
+	Parts, Done   int64
+	Bytes, Copied int64
+}
+
+func partsShown(of string, parts, done int, bytes, copied int64) progressShown {
+	return progressShown{of, int64(parts), int64(done), bytes, copied}
 }

@@ -33,6 +33,7 @@ type world struct {
 	store   *storetest.Runs
 	tickets *storetest.Tickets
 	objects *storetest.Objects
+	large   *storetest.Transfers
 	runs    *run.Runs
 	log     bytes.Buffer
 	// sleep is what happens while the API waits.
@@ -53,7 +54,7 @@ var rules = []string{"a", "b", "c", "d", "e"}
 
 func newWorld(t testing.TB) *world {
 	w := &world{
-		t: t, ledger: &storetest.Ledger{}, store: &storetest.Runs{}, tickets: &storetest.Tickets{},
+		t: t, ledger: &storetest.Ledger{}, store: &storetest.Runs{}, tickets: &storetest.Tickets{}, large: &storetest.Transfers{},
 		now: time.Date(2026, 4, 1, 12, 0, 0, 0, time.UTC),
 	}
 	w.store.Ledger = w.ledger
@@ -62,10 +63,10 @@ func newWorld(t testing.TB) *world {
 	w.objects.AddBucket(from, storetest.Traits{})
 	w.objects.AddBucket(to, storetest.Traits{})
 	w.handler = &adminapi.Handler{
-		Catalogs: w.ledger, Runs: w.runs, Store: w.store, Failures: w.ledger, Hours: w.ledger, Capabilities: w.ledger,
+		Catalogs: w.ledger, Runs: w.runs, Store: w.store, Failures: w.ledger, Hours: w.ledger, Transfers: w.large, Capabilities: w.ledger,
 		Inspect: &inspect.Inspector{
 			Replicator: replicate.New(w.objects, w.ledger, w.ledger, w.clock, 12*time.Minute),
-			Failures:   w.ledger, Transfers: &storetest.Transfers{}, Lister: w.objects, Now: w.clock, Slots: make(chan struct{}, 2),
+			Failures:   w.ledger, Transfers: w.large, Lister: w.objects, Now: w.clock, Slots: make(chan struct{}, 2),
 		},
 		Assets: fstest.MapFS{"htmx.min.js": {Data: []byte("htmx")}, "idiomorph-ext.min.js": {Data: []byte("idiomorph")}},
 		Log:    slog.New(slog.NewJSONHandler(&w.log, nil)), Now: w.clock,

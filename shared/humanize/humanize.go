@@ -36,3 +36,11 @@ func Duration(d time.Duration) string {
 		return fmt.Sprintf("%.0f days", d.Hours()/24)
 	}
 }
+
+// Percent is how much is done, rounded down, so that 100% is all: "41%".
+func Percent(done, of int64) string {
+	if of <= 0 || done >= of {
+		return "100%"
+	}
+	return fmt.Sprintf("%d%%", min(int64(float64(done)/float64(of)*100), 99))
+}
