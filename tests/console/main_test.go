@@ -160,9 +160,14 @@ func (s *stage) asked(t *testing.T, status int, method, path, body string) strin
 func (s *stage) put(t *testing.T, bucket string, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
-		if _, err := s.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(key)}); err != nil {
-			t.Fatalf("put %q: %v", key, err)
-		}
+		s.write(t, bucket, key, key)
+	}
+}
+
+func (s *stage) write(t *testing.T, bucket, key, content string) {
+	t.Helper()
+	if _, err := s.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(content)}); err != nil {
+		t.Fatalf("put %q: %v", key, err)
 	}
 }
 

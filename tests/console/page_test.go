@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bucket-replicator/shared/object"
+	"bucket-replicator/shared/transfer"
 
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
@@ -201,6 +202,77 @@ func (s *stage) crowd(t *testing.T, n int) {
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Large objects are watched while workers copy them, however many there are.
+func TestLargeObjectsUnderWay(t *testing.T) {
+	s := deployed(t)
+	began := time.Now().Add(-3 * time.Hour)
+	for i := range 30 {
+		s.moves(t, fmt.Sprintf("large/backup-%02d.tar", i), object.Transfer{
+			Run: 7, Size: 18 << 30, PartSize: 64 << 20, BegunAt: began.Add(time.Duration(i) * time.Minute), AliveUntil: time.Now().Add(time.Hour),
+			Upload: object.Upload{ID: "u"}, ProgressAt: time.Now(), Counted: object.Counted{At: time.Now(), Parts: 118, Bytes: 118 << 26},
+		})
+	}
+	s.moves(t, "large/of-an-archive-with-a-long-name-that-has-to-break-somewhere/and-goes-on/2026-02-28.tar", object.Transfer{
+		Size: 5 << 40, PartSize: 600 << 20, BegunAt: began.Add(-48 * time.Hour), AliveUntil: began, Tries: 3, LastError: "SlowDown",
+		Upload: object.Upload{ID: "u"}, ProgressAt: began, Counted: object.Counted{At: began, Parts: 8600, Bytes: 8600 * 600 << 20},
+	})
+	inBrowser(t, func(p *tab, s *stage) {
+		p.rowSees("large", "31 large objects")
+		p.rowSees("large", "1 stalled")
+		p.shows("row")
+		p.click(p.in("large"), "link", "How far each is")
+		p.sees("No part was done since a worker met SlowDown.")
+		p.sees("40% of 19.3 GB, 118 of 288 parts")
+		p.shows("many")
+		p.click(p.dialog, "button", "Later large objects")
+		p.sees("large/backup-29.tar")
+
+		live := s.moves(p.T, "large/a-live-"+p.look.name, object.Transfer{
+			Run: 8, Size: 12 << 20, PartSize: 4 << 20, BegunAt: began.Add(-72 * time.Hour), AliveUntil: time.Now().Add(time.Hour),
+		})
+		p.sees("large/a-live-" + p.look.name)
+		p.sees("It waits for its first worker.")
+		live.Upload.ID = "u"
+		revision, err := s.Ledger.PutTransfer(p.Context(), live, live)
+		if err != nil {
+			p.Fatal(err)
+		}
+		live.Revision = revision
+		if _, err := s.Ledger.TouchTransfer(p.Context(), live, transfer.Touch{
+			AliveUntil: time.Now().Add(time.Hour), ProgressAt: time.Now(), Counted: object.Counted{At: time.Now(), Parts: 2, Bytes: 8 << 20},
+		}); err != nil {
+			p.Fatal(err)
+		}
+		p.sees("66% of 12.6 MB, 2 of 3 parts")
+		p.shows("live")
+		p.click(p.dialog, "button", "Close")
+		s.write(p.T, "drafts", live.From.Key, strings.Repeat("x", 12<<20))
+		p.lookUp("drafts", live.From.Key)
+		p.sees("0% of 12.6 MB, 0 of 3 parts") // as its parts are in the table themselves
+		p.shows("object")
+		if err := s.Ledger.RemoveTransfer(p.Context(), live); err != nil {
+			p.Fatal(err)
+		}
+		p.click(p.in("large"), "link", "How far each is")
+		p.sees("large/backup-00.tar")
+		p.await("its end", fmt.Sprintf(`!document.querySelector("#detail").innerText.includes(%q)`, "a-live-"+p.look.name))
+	})
+}
+
+// moves stores a large object of the rule large that is under way.
+func (s *stage) moves(t *testing.T, key string, tr object.Transfer) object.Transfer {
+	t.Helper()
+	tr.ID, tr.Rule = "t-"+key, "large"
+	tr.From = object.Ref{Bucket: object.Bucket{Backend: object.AWS, Name: "drafts"}, Key: key}
+	tr.To = object.Ref{Bucket: object.Bucket{Backend: object.AWS, Name: "outlet"}, Key: key}
+	revision, err := s.Ledger.PutTransfer(t.Context(), object.Transfer{}, tr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.Revision = revision
+	return tr
 }
 
 func TestTheConsoleIsGone(t *testing.T) {

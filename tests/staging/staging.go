@@ -51,7 +51,8 @@ func (s *Stage) Deploy(ctx context.Context, file string) (err error) {
 
 // Tables are those of the stack.
 func (s *Stage) Tables() ledger.Tables {
-	return ledger.Tables{Rules: s.Stack.Outputs["RulesTable"], Provenance: s.Stack.Outputs["ProvenanceTable"], Runs: s.Stack.Outputs["RunsTable"]}
+	of := s.Stack.Outputs
+	return ledger.Tables{Rules: of["RulesTable"], Provenance: of["ProvenanceTable"], Runs: of["RunsTable"], Transfers: of["TransfersTable"]}
 }
 
 // Shared is what start makes for all tests. The first one that needs it has it
