@@ -84,6 +84,115 @@ func TestAShardThatALimitHoldsBackIsPutAway(t *testing.T) {
 	}
 }
 
+// A verification by bytes is put away, too, and goes on where it was.
+func TestAVerificationThatALimitHoldsBackIsPutAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const objects = 5
+		w := pair(t, objects, func(r *rule.Rule) { r.Limits.BytesPerSecond = 1 })
+		limits := &storetest.Limits{}
+		worker := w.worker(3)
+		worker.Replicator.Limits = &limit.Limiter{Store: limits, Now: w.now, Holder: "w"}
+		v, err := w.runs.Verify(t.Context(), w.rule(), run.Bytes, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticket := w.tickets.Take()[0]
+		parked := 0
+		for range 2 * objects {
+			if err := worker.Work(t.Context(), ticket, "w"); err != nil {
+				t.Fatal(err)
+			}
+			shards, err := w.store.Shards(t.Context(), v.Rule, v.ID)
+			if err != nil || len(shards) != 1 || shards[0].Owner != "" || shards[0].Tries != 0 {
+				t.Fatalf("the shards are %+v, %v", shards, err)
+			}
+			if shards[0].Ended {
+				break
+			}
+			parked++
+			w.pass(10 * time.Second)
+		}
+		end, err := w.store.Run(t.Context(), v.Rule, v.ID)
+		if err != nil || end.State != run.Succeeded || end.Of(run.Matched) != objects || end.Of(run.Unverifiable) != 0 || parked < objects-1 {
+			t.Errorf("put away %d times, the verification is %+v, %v", parked, end, err)
+		}
+		if n := w.objects.Counts()["objects.read"]; n != 2*objects {
+			t.Errorf("%d reads of %d objects", n, objects)
+		}
+	})
+}
+
+// To compare bytes takes as long as the rule's limits want.
+func TestAComparisonKeepsToItsLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const objects, size, rate, places = 60, 500, 1000, 3
+		w := calm(t, storetest.Traits{}, func(r *rule.Rule) {
+			r.Limits = rule.Limits{BytesPerSecond: rate, Concurrency: places}
+		})
+		for i := range objects {
+			w.put(source, fmt.Sprintf("%03d", i), strings.Repeat("x", size))
+		}
+		w.sweep()
+		w.pass(24 * time.Hour)
+		var mu sync.Mutex
+		underWay, most := 0, 0
+		w.fate = func(c storetest.Call) (storetest.Fault, error) {
+			if c.Op == "objects.read" && c.Ref.Bucket == source {
+				mu.Lock()
+				underWay++
+				most = max(most, underWay)
+				mu.Unlock()
+				time.Sleep(300 * time.Millisecond)
+				mu.Lock()
+				underWay--
+				mu.Unlock()
+			}
+			return storetest.None, nil
+		}
+		limits := &storetest.Limits{}
+		verify := func(mode run.Mode) func() (run.Run, error) {
+			return func() (run.Run, error) { return w.runs.Verify(t.Context(), w.rule(), mode, 0) }
+		}
+		for what, test := range map[string]struct {
+			start func() (run.Run, error)
+			want  float64
+		}{
+			"a verification of metadata": {verify(run.Metadata), 0},
+			"a verification of bytes":    {verify(run.Bytes), objects * size / rate},
+			"a run that compares bytes": {func() (run.Run, error) {
+				return w.runs.Start(t.Context(), w.rule(), run.ByRunNow, run.Asked{Compare: run.Bytes})
+			}, objects * size / rate},
+		} {
+			worker := w.worker(1000)
+			worker.Slots = make(chan struct{}, 16)
+			worker.Replicator.Limits = &limit.Limiter{Store: limits, Now: time.Now, Holder: what, Patience: time.Minute}
+			begun, err := test.start()
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if err := worker.Work(t.Context(), w.tickets.Take()[0], "w"); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began).Seconds(); took < 0.9*test.want || took > 1.1*test.want {
+				t.Errorf("%s: it took %.1f s, want %.1f", what, took, test.want)
+			}
+			end, err := w.store.Run(t.Context(), begun.Rule, begun.ID)
+			if err != nil || end.State != run.Succeeded || end.Of(run.Matched)+end.SkippedSum() != objects || most > places {
+				t.Errorf("%s: it is %+v, %v; %d were read at a time", what, end, err, most)
+			}
+			time.Sleep(time.Minute) // what nobody used is lost
+		}
+		other := &limit.Limiter{Store: limits, Now: time.Now, Holder: "other"}
+		leave, err := other.Enter(t.Context(), "a-b", rule.Limits{Concurrency: 1}, 0)
+		if err != nil {
+			t.Fatalf("the worker has its places still: %v", err)
+		}
+		leave()
+		time.Sleep(time.Minute) // what keeps the leases ends
+	})
+}
+
 // A run takes as long as its rule's limits want, with no more under way at a time.
 func TestARunKeepsToItsLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -22,9 +22,14 @@ type verification struct {
 
 func newVerification(k *walk, revision int64, mode run.Mode) verification {
 	v := verification{walk: k}
+	if mode == run.Bytes && k.rule.Limits.Throttle() {
+		// One after the other: where a limit holds one back, those before it are
+		// saved, and nobody reads them again.
+		k.inFlight = make(chan struct{}, 1)
+	}
 	v.check = verify.Check{
 		Verifier: k.Verifier, Rules: k.rules, Revision: revision, Rule: k.rule, Mode: mode, Slots: k.Slots,
-		Resume: v.resume, Note: v.note,
+		Resume: v.resume, Note: v.note, Limits: k.Replicator.Limits,
 	}
 	return v
 }
@@ -43,6 +48,9 @@ func (v verification) consider(seg *segment, p keyspace.Pair) {
 		reason = verify.NotSampled
 	default:
 		seg.slow = append(seg.slow, s)
+		if v.check.Mode == run.Bytes {
+			seg.bytes += p.Source.Size
+		}
 		return
 	}
 	seg.totals.Find(run.Finding{Grade: run.Grade{Class: run.NotCovered, Reason: string(reason)}})

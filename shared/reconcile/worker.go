@@ -111,8 +111,8 @@ func (w *Worker) Work(ctx context.Context, t run.Ticket, owner string) error {
 	k := w.walk(of, shard, rules, revision, a, log)
 	if !of.Verifies() { // which copies nothing
 		defer k.tally(ctx, shard.Totals)
-		defer k.returnPlaces(ctx)
 	}
+	defer k.returnPlaces(ctx)
 	return k.run(ctx, t.Hop)
 }
 

@@ -42,7 +42,13 @@ func (c Check) proveByBytes(ctx context.Context, o replicate.Sighting, s, d obje
 		done, a.bytes = p.Done, p.Done
 	}
 	for breaks := 0; done < s.Size; {
-		n, same, err := c.comparePiece(ctx, o, s.ETag, d.ETag, done, min(piece, s.Size-done))
+		want := min(piece, s.Size-done)
+		leave, err := c.Limits.Enter(ctx, c.Rule.Name, c.Rule.Limits, want)
+		if err != nil {
+			a.stopped = err
+			return proof{err: err}
+		}
+		n, same, err := c.comparePiece(ctx, o, s.ETag, d.ETag, done, want, leave)
 		done += n
 		a.bytes = done
 		switch {
@@ -73,8 +79,9 @@ func differentAt(offset int64) proof {
 
 // comparePiece reads n bytes of both sides from offset on, and answers how many
 // are the same: all of them, or those before the first difference or before the
-// error.
-func (c Check) comparePiece(ctx context.Context, o replicate.Sighting, sourceTag, destTag string, offset, n int64) (equal int64, same bool, err error) {
+// error. In the end it leaves what the limits let it in to.
+func (c Check) comparePiece(ctx context.Context, o replicate.Sighting, sourceTag, destTag string, offset, n int64, leave func()) (equal int64, same bool, err error) {
+	defer leave()
 	source, err := c.Objects.Read(ctx, o.Source, sourceTag, offset, n)
 	if err != nil {
 		return 0, true, err

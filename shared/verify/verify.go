@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bucket-replicator/shared/decide"
+	"bucket-replicator/shared/limit"
 	"bucket-replicator/shared/object"
 	"bucket-replicator/shared/replicate"
 	"bucket-replicator/shared/rule"
@@ -105,6 +106,8 @@ type Check struct {
 	// Slots bounds how many objects are compared at a time, over all that
 	// share it.
 	Slots chan struct{}
+	// Limits holds what is read of each side to the rule's limits.
+	Limits *limit.Limiter
 	// Resume answers how much of an object was compared before, by its key
 	// without the rule's prefix, and Note takes down how much of it is. They are
 	// called concurrently.
@@ -126,8 +129,8 @@ type Result struct {
 // waits a while and looks again, with all reads consistent.
 //
 // An error means that nothing can be said of any of them: the ledger could not
-// be read, the rules are outdated (replicate.ErrRulesChanged), or the context
-// ended.
+// be read, the rules are outdated (replicate.ErrRulesChanged), the context ended,
+// or a limit holds the reading back (*limit.Held).
 func (c Check) Settle(ctx context.Context, seen []replicate.Sighting) ([]Result, error) {
 	attempts := make([]attempt, len(seen))
 	every := make([]int, len(seen))
@@ -195,6 +198,11 @@ func (c Check) examineAll(ctx context.Context, seen []replicate.Sighting, which 
 		})
 	}
 	group.Wait()
+	for _, i := range which {
+		if err := attempts[i].stopped; err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
 	return ctx.Err() // what it cut short says nothing
 }
 
@@ -208,6 +216,8 @@ type attempt struct {
 	again    bool      // another try may find something else
 	// apart is where the bytes of these two tags differ.
 	apart *apart
+	// stopped is why the limits did not let it be read: it says nothing of the key.
+	stopped error
 }
 
 type apart struct {
