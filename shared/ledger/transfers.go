@@ -218,19 +218,11 @@ func (l *Ledger) FinishPart(ctx context.Context, tr object.Transfer, p transfer.
 
 // updateTransfers updates an item, and answers what it is then.
 func (l *Ledger) updateTransfers(ctx context.Context, op string, to object.Ref, sortKey string, e expression) (item, error) {
-	out, err := l.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:                 aws.String(l.tables.Transfers),
-		Key:                       transferKey(to, sortKey),
-		UpdateExpression:          e.update(),
-		ConditionExpression:       e.condition(),
-		ExpressionAttributeNames:  e.names,
-		ExpressionAttributeValues: e.values,
-		ReturnValues:              types.ReturnValueAllNew,
-	})
+	there, err := l.change(ctx, l.tables.Transfers, transferKey(to, sortKey), e)
 	if err != nil {
 		return nil, classify(op, to, err)
 	}
-	return out.Attributes, nil
+	return there, nil
 }
 
 func encodeTransfer(t object.Transfer) item {
