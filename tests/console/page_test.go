@@ -219,7 +219,10 @@ func TestLargeObjectsUnderWay(t *testing.T) {
 		Upload: object.Upload{ID: "u"}, ProgressAt: began, Counted: object.Counted{At: began, Parts: 8600, Bytes: 8600 * 600 << 20},
 	})
 	inBrowser(t, func(p *tab, s *stage) {
+		// The list is asked for every 30 s, and its sums may be 10 s old.
+		timer := eval[int](p, `setInterval(() => htmx.trigger("#jobs", "refresh"), 1000)`)
 		p.rowSees("large", "31 large objects")
+		eval[any](p, fmt.Sprintf("clearInterval(%d) ?? null", timer))
 		p.rowSees("large", "1 stalled")
 		p.shows("row")
 		p.click(p.in("large"), "link", "How far each is")
