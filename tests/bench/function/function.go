@@ -9,11 +9,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"time"
+
+	"bucket-replicator/tests/bench/command"
 
 	"github.com/aws/aws-lambda-go/events"
 )
@@ -119,8 +120,8 @@ func (f *function) invoke(ctx context.Context, records []events.SQSMessage) erro
 
 // handle has all messages handled, and answers the memory in use after each of
 // reports.
-func (f *function) handle(ctx context.Context, messages []string) ([]int, error) {
-	var used []int
+func (f *function) handle(ctx context.Context, messages []string) ([]int64, error) {
+	var used []int64
 	for done := 0; done < len(messages); {
 		var records []events.SQSMessage
 		for _, body := range messages[done : done+batch] {
@@ -133,7 +134,7 @@ func (f *function) handle(ctx context.Context, messages []string) ([]int, error)
 			return nil, err
 		}
 		if done += batch; done == reports[len(used)] {
-			n, err := f.memory()
+			n, err := command.Memory(f.process.Process.Pid, command.Resident)
 			if err != nil {
 				return nil, err
 			}
@@ -141,20 +142,6 @@ func (f *function) handle(ctx context.Context, messages []string) ([]int, error)
 		}
 	}
 	return used, nil
-}
-
-// memory is the resident set of the process, in bytes. Linux tells it.
-func (f *function) memory() (int, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.process.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	var kilobytes int
-	if _, err := fmt.Sscan(rest, &kilobytes); err != nil {
-		return 0, fmt.Errorf("read the memory of the function: %w", err)
-	}
-	return kilobytes << 10, nil
 }
 
 func (f *function) stop() error {

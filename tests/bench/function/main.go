@@ -113,7 +113,7 @@ func run(ctx context.Context, _ []string, out, _ io.Writer) (err error) {
 	return table.Flush()
 }
 
-func megabytes(bytes int) float64 { return float64(bytes) / (1 << 20) }
+func megabytes[N int | int64](bytes N) float64 { return float64(bytes) / (1 << 20) }
 
 // environment is what the deployed function has, but for the conditions that
 // the local S3 ignores: here they are not emulated, so that the function does

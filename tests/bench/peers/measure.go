@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"runtime"
 	"slices"
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"bucket-replicator/tests/bench/command"
 )
 
 // usage is what one process took, from its start to its end.
@@ -29,18 +30,46 @@ func (b *bench) run(ctx context.Context, t tool, endpoint, from, to string) (usa
 	cmd.Stdout, cmd.Stderr = &said, &said
 	sent := b.requests.Load()
 	began := time.Now()
-	err := cmd.Run()
-	u := usage{elapsed: time.Since(began), requests: b.requests.Load() - sent}
+	err := cmd.Start()
+	peak := func() int64 { return 0 }
+	if err == nil {
+		peak = follow(cmd.Process.Pid)
+		err = cmd.Wait()
+	}
+	u := usage{elapsed: time.Since(began), requests: b.requests.Load() - sent, memory: peak()}
 	if err != nil {
 		return u, fmt.Errorf("%s: %w\n%s", t.name, err, bytes.TrimSpace(said.Bytes()[max(0, said.Len()-2000):]))
 	}
-	unit := int64(1 << 10) // Linux says kilobytes
-	if runtime.GOOS == "darwin" {
-		unit = 1
-	}
 	u.processor = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	u.memory = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss * unit
+	if u.memory == 0 {
+		u.memory = command.MaxRSS(cmd.ProcessState.SysUsage().(*syscall.Rusage))
+	}
 	return u, nil
+}
+
+// follow asks a process for the most memory it had, again and again until it is
+// over, and answers what ends that and says what was heard last: zero where the
+// system does not tell.
+func follow(pid int) func() int64 {
+	over, heard := make(chan struct{}), make(chan int64)
+	go func() {
+		var last int64
+		for again := time.NewTicker(10 * time.Millisecond); ; {
+			if peak, err := command.Memory(pid, command.Peak); err == nil {
+				last = peak
+			}
+			select {
+			case <-again.C:
+			case <-over:
+				heard <- last
+				return
+			}
+		}
+	}()
+	return func() int64 {
+		close(over)
+		return <-heard
+	}
 }
 
 // median is of each measure by itself.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"bucket-replicator/shared/run"
+	"bucket-replicator/tests/bench/command"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/smithy-go/middleware"
@@ -54,11 +54,11 @@ func used() (time.Duration, int64) {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0, 0
 	}
-	unit := int64(1 << 10) // Linux says kilobytes
-	if runtime.GOOS == "darwin" {
-		unit = 1
+	peak, err := command.Memory(os.Getpid(), command.Peak)
+	if err != nil {
+		peak = command.MaxRSS(&u)
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), u.Maxrss * unit
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), peak
 }
 
 func (r result) print(out io.Writer) error {
