@@ -75,6 +75,8 @@ func demo(ctx context.Context, out io.Writer) (err error) {
 		{"A run copies what was there before the rule", s.existingObjects},
 		{"What fails says what to do, and heals when that is done", s.failure},
 		{"A pause holds replication up, and resuming makes up for it", s.pause},
+		{"Many deletes wait until somebody approves them", s.brake},
+		{"Both sides are compared byte by byte, and what differs is mended when somebody says so", s.verification},
 	} {
 		fmt.Fprintf(out, "\n%d. %s\n", i+1, scene.title)
 		if err := scene.play(ctx); err != nil {
@@ -207,7 +209,7 @@ func (s *story) existingObjects(ctx context.Context) error {
 	if err := s.isAbsent(ctx, replica); err != nil {
 		return err
 	}
-	r, err := s.runNow(ctx, attic)
+	r, err := s.runNow(ctx, attic, "")
 	if err != nil {
 		return err
 	}
@@ -253,7 +255,7 @@ func (s *story) failure(ctx context.Context) error {
 	if err := s.permit(ctx, source); err != nil {
 		return err
 	}
-	r, err := s.runNow(ctx, attic)
+	r, err := s.runNow(ctx, attic, "")
 	if err != nil {
 		return err
 	}
@@ -300,6 +302,82 @@ func (s *story) pause(ctx context.Context) error {
 	}
 	s.swept += r.Copied
 	return s.holds(ctx, replica, "", []byte("new album"))
+}
+
+func (s *story) brake(ctx context.Context) error {
+	if _, err := s.post(ctx, attic, "/pause"); err != nil {
+		return err
+	}
+	old := []string{"1997.txt", "1998.txt", "box/1999.txt"}
+	for _, key := range old {
+		source := object{"attic", key}
+		if err := s.delete(ctx, source); err != nil {
+			return err
+		}
+		if err := s.told(ctx, attic, source, "skipped", "paused"); err != nil {
+			return err
+		}
+	}
+	begun, err := s.post(ctx, attic, "/resume")
+	if err != nil {
+		return err
+	}
+	r, err := s.ended(ctx, attic, begun.ID)
+	if err != nil {
+		return err
+	}
+	if r.Status != run.DeletesHeld || r.Held != int64(len(old)) || r.Deleted != 0 {
+		return fmt.Errorf("%d deletes were to be held, and it is %v", len(old), r)
+	}
+	if err := s.holds(ctx, object{"vault", old[0]}, "still", []byte("album")); err != nil {
+		return err
+	}
+	if _, err := s.post(ctx, attic, fmt.Sprintf("/approve-deletes?deletes=%d", r.Held)); err != nil {
+		return err
+	}
+	if r, err = s.ended(ctx, attic, begun.ID); err != nil {
+		return err
+	}
+	if r.Status != run.Succeeded || r.Deleted != int64(len(old)) {
+		return fmt.Errorf("%d replicas were to be deleted, and it is %v", len(old), r)
+	}
+	for _, key := range old {
+		if err := s.isAbsent(ctx, object{"vault", key}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *story) verification(ctx context.Context) error {
+	if err := s.verify(ctx); err != nil {
+		return err
+	}
+	if err := s.tag(ctx, object{"attic", "2026.txt"}, "colour", "blue"); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out, "  What was written in the last 30 s is looked at again before it counts as different, so this waits:")
+	differs := s.verify(ctx)
+	if differs == nil {
+		return errors.New("the source got a tag, and a verification found nothing")
+	}
+	fmt.Fprintf(s.out, "  %v\n\n", differs)
+	r, err := s.runNow(ctx, attic, "?compare=bytes")
+	if err != nil {
+		return err
+	}
+	if r.Status != run.Succeeded {
+		return fmt.Errorf("the tag was to follow, and it is %v", r)
+	}
+	return s.verify(ctx)
+}
+
+// verify compares every byte of both sides. Its error is what differs.
+func (s *story) verify(ctx context.Context) error {
+	fmt.Fprintf(s.out, "  make verify RULE=%s MODE=bytes\n", attic)
+	by := s.api
+	by.mode = string(run.Bytes)
+	return by.verify(ctx, attic)
 }
 
 // totals adds up what the functions logged, and holds it against the story.

@@ -70,6 +70,17 @@ func (s *story) delete(ctx context.Context, at object) error {
 	return nil
 }
 
+func (s *story) tag(ctx context.Context, at object, name, value string) error {
+	_, err := s.cloud.S3().PutObjectTagging(ctx, &s3.PutObjectTaggingInput{
+		Bucket: &at.bucket, Key: &at.key, Tagging: &types.Tagging{TagSet: []types.Tag{{Key: &name, Value: &value}}},
+	})
+	if err != nil {
+		return fmt.Errorf("tag %s: %w", at, err)
+	}
+	s.say("TAG", at, "%s=%s; unlike AWS, this cloud sends no event of it", name, value)
+	return nil
+}
+
 // get answers nil, false where there is no object.
 func (s *story) get(ctx context.Context, at object) ([]byte, bool, error) {
 	answer, err := s.cloud.S3().GetObject(ctx, &s3.GetObjectInput{Bucket: &at.bucket, Key: &at.key})
@@ -193,8 +204,8 @@ func (s *story) post(ctx context.Context, rule, what string) (r runAnswer, err e
 	return r, json.Unmarshal(answer, &r)
 }
 
-func (s *story) runNow(ctx context.Context, rule string) (runAnswer, error) {
-	r, err := s.post(ctx, rule, "/run-now")
+func (s *story) runNow(ctx context.Context, rule, how string) (runAnswer, error) {
+	r, err := s.post(ctx, rule, "/run-now"+how)
 	if err != nil || !r.Status.Active() {
 		return r, err
 	}
