@@ -212,7 +212,7 @@ func TestWhatThePageShows(t *testing.T) {
 		}},
 		"a run that compares": {func(w *world) { w.ask("POST /jobs/a/run-now?compare=bytes") }, "GET /jobs/a/runs", []string{"by run-now, comparing bytes"}},
 		"a verification": {func(w *world) { w.verified("a") }, "GET /jobs/a/verify", []string{
-			`<span class="badge succeeded">succeeded</span>`, "saw every key", "differs", "<code class=\"key\">a/&lt;b&gt;</code>", "the source has 7 bytes", `hx-post="jobs/a/run-now?compare=bytes"`, `hx-confirm="Rule a: start a run? A run that compares by bytes, as this did, makes good 4 objects: `, "It leaves 1 as they are",
+			`<span class="badge succeeded">succeeded</span>`, "saw every key", "differs", "<code class=\"key\">a/&lt;b&gt;</code>", "the source has 7 bytes", `hx-post="jobs/a/run-now?compare=bytes"`, `hx-confirm="Rule a: start a run? A run that compares by bytes, as this did, repairs 4 objects. It takes the source to be right: `, "It leaves 1 as they are",
 		}},
 		"an object":                  {func(w *world) { w.put(from, "a/x", "hello") }, "GET /objects?bucket=from&key=a/x", []string{"PENDING", "as source; next: copy", "aws/to/a/x"}},
 		"an object that failed":      {func(w *world) { w.put(from, "a/<b>", "hello"); failed(w) }, "GET /objects?bucket=from&key=a/%3Cb%3E", []string{"FAILED", "AccessDenied", "Allow it.", "in 60 min"}},

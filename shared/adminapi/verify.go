@@ -182,7 +182,7 @@ func repairOf(v run.Run) *repairBody {
 	case r.Objects == 0:
 		r.Detail = "A run changes nothing about it."
 	case damaged > 0:
-		r.Detail = fmt.Sprintf("A run that compares by %s, as this did, makes good %s: it copies what is missing or differs, replicas of its own too that were damaged (%d), for which it takes the source to be right, and deletes orphans where the rule says so.",
+		r.Detail = fmt.Sprintf("A run that compares by %s, as this did, repairs %s. It takes the source to be right: it copies what is missing or differs, brings up to date what was damaged (%d), and deletes orphans where the rule says so.",
 			v.Mode, count(r.Objects, "object"), damaged)
 	default:
 		r.Detail = fmt.Sprintf("A run copies what is missing or differs, and deletes orphans where the rule says so: %s.", count(r.Objects, "object"))

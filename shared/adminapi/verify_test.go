@@ -64,8 +64,8 @@ func TestAVerificationSaysWhatItFound(t *testing.T) {
 	}
 	repair := got["repair"].(map[string]any)
 	if repair["method"] != "POST" || repair["path"] != "/jobs/a/run-now?compare=bytes" || repair["objects"] != 4.0 || repair["left"] != 1.0 ||
-		repair["detail"] != "A run that compares by bytes, as this did, makes good 4 objects: it copies what is missing or differs, "+
-			"replicas of its own too that were damaged (2), for which it takes the source to be right, and deletes orphans where the rule says so."+
+		repair["detail"] != "A run that compares by bytes, as this did, repairs 4 objects. It takes the source to be right: it copies what is missing or differs, "+
+			"brings up to date what was damaged (2), and deletes orphans where the rule says so."+
 			" It leaves 1 as they are: the samples say why, and what to do." {
 		t.Errorf("repair %v", repair)
 	}
