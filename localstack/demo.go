@@ -289,11 +289,7 @@ func (s *story) pause(ctx context.Context) error {
 	if err := s.isAbsent(ctx, replica); err != nil {
 		return err
 	}
-	begun, err := s.post(ctx, attic, "/resume")
-	if err != nil {
-		return err
-	}
-	r, err := s.ended(ctx, attic, begun.ID)
+	r, err := s.resumed(ctx, attic)
 	if err != nil {
 		return err
 	}
@@ -318,11 +314,7 @@ func (s *story) brake(ctx context.Context) error {
 			return err
 		}
 	}
-	begun, err := s.post(ctx, attic, "/resume")
-	if err != nil {
-		return err
-	}
-	r, err := s.ended(ctx, attic, begun.ID)
+	r, err := s.resumed(ctx, attic)
 	if err != nil {
 		return err
 	}
@@ -335,7 +327,7 @@ func (s *story) brake(ctx context.Context) error {
 	if _, err := s.post(ctx, attic, fmt.Sprintf("/approve-deletes?deletes=%d", r.Held)); err != nil {
 		return err
 	}
-	if r, err = s.ended(ctx, attic, begun.ID); err != nil {
+	if r, err = s.ended(ctx, attic, r.ID); err != nil {
 		return err
 	}
 	if r.Status != run.Succeeded || r.Deleted != int64(len(old)) {

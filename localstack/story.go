@@ -212,6 +212,15 @@ func (s *story) runNow(ctx context.Context, rule, how string) (runAnswer, error)
 	return s.ended(ctx, rule, r.ID)
 }
 
+// resumed resumes a rule, and answers what became of the run that this starts.
+func (s *story) resumed(ctx context.Context, rule string) (runAnswer, error) {
+	r, err := s.post(ctx, rule, "/resume")
+	if err != nil {
+		return r, err
+	}
+	return s.ended(ctx, rule, r.ID)
+}
+
 // ended waits for the end of a rule's last run, and prints it as the API has it.
 func (s *story) ended(ctx context.Context, rule string, id int64) (r runAnswer, err error) {
 	var last json.RawMessage

@@ -134,21 +134,7 @@ func TestAComparisonKeepsToItsLimits(t *testing.T) {
 		}
 		w.sweep()
 		w.pass(24 * time.Hour)
-		var mu sync.Mutex
-		underWay, most := 0, 0
-		w.fate = func(c storetest.Call) (storetest.Fault, error) {
-			if c.Op == "objects.read" && c.Ref.Bucket == source {
-				mu.Lock()
-				underWay++
-				most = max(most, underWay)
-				mu.Unlock()
-				time.Sleep(300 * time.Millisecond)
-				mu.Lock()
-				underWay--
-				mu.Unlock()
-			}
-			return storetest.None, nil
-		}
+		most := w.atATime(func(c storetest.Call) bool { return c.Op == "objects.read" && c.Ref.Bucket == source })
 		limits := &storetest.Limits{}
 		verify := func(mode run.Mode) func() (run.Run, error) {
 			return func() (run.Run, error) { return w.runs.Verify(t.Context(), w.rule(), mode, 0) }
@@ -178,8 +164,8 @@ func TestAComparisonKeepsToItsLimits(t *testing.T) {
 				t.Errorf("%s: it took %.1f s, want %.1f", what, took, test.want)
 			}
 			end, err := w.store.Run(t.Context(), begun.Rule, begun.ID)
-			if err != nil || end.State != run.Succeeded || end.Of(run.Matched)+end.SkippedSum() != objects || most > places {
-				t.Errorf("%s: it is %+v, %v; %d were read at a time", what, end, err, most)
+			if err != nil || end.State != run.Succeeded || end.Of(run.Matched)+end.SkippedSum() != objects || most() > places {
+				t.Errorf("%s: it is %+v, %v; %d were read at a time", what, end, err, most())
 			}
 			time.Sleep(time.Minute) // what nobody used is lost
 		}
@@ -203,21 +189,7 @@ func TestARunKeepsToItsLimits(t *testing.T) {
 		for i := range objects {
 			w.put(source, fmt.Sprintf("%03d", i), strings.Repeat("x", size))
 		}
-		var mu sync.Mutex
-		underWay, most := 0, 0
-		w.fate = func(c storetest.Call) (storetest.Fault, error) {
-			if c.Op == "objects.copy" {
-				mu.Lock()
-				underWay++
-				most = max(most, underWay)
-				mu.Unlock()
-				time.Sleep(300 * time.Millisecond)
-				mu.Lock()
-				underWay--
-				mu.Unlock()
-			}
-			return storetest.None, nil
-		}
+		most := w.atATime(func(c storetest.Call) bool { return c.Op == "objects.copy" })
 		limits := &storetest.Limits{}
 		worker := w.worker(1000)
 		worker.Slots = make(chan struct{}, 16)
@@ -231,8 +203,8 @@ func TestARunKeepsToItsLimits(t *testing.T) {
 		if took < 0.9*want || took > 1.1*want {
 			t.Errorf("it took %.1f s, want %.1f", took, want)
 		}
-		if end := w.ended(r.ID); end.Copied != objects || most > places {
-			t.Errorf("the run is %+v, %d copies were under way at a time", end, most)
+		if end := w.ended(r.ID); end.Copied != objects || most() > places {
+			t.Errorf("the run is %+v, %d copies were under way at a time", end, most())
 		}
 		other := &limit.Limiter{Store: limits, Now: time.Now, Holder: "other"}
 		leave, err := other.Enter(t.Context(), "a-b", rule.Limits{Concurrency: 1}, 0)
@@ -242,4 +214,30 @@ func TestARunKeepsToItsLimits(t *testing.T) {
 		leave()
 		time.Sleep(time.Minute) // what keeps the leases ends
 	})
+}
+
+// atATime has some calls take a moment, and answers what says how many of them
+// were under way at a time, at most.
+func (w *world) atATime(some func(storetest.Call) bool) (most func() int) {
+	var mu sync.Mutex
+	underWay, peak := 0, 0
+	count := func(by int) {
+		mu.Lock()
+		defer mu.Unlock()
+		underWay += by
+		peak = max(peak, underWay)
+	}
+	w.fate = func(c storetest.Call) (storetest.Fault, error) {
+		if some(c) {
+			count(1)
+			time.Sleep(300 * time.Millisecond)
+			count(-1)
+		}
+		return storetest.None, nil
+	}
+	return func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return peak
+	}
 }
