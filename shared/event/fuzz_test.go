@@ -73,7 +73,7 @@ func FuzzRetryRoundTrip(f *testing.F) {
 			return // S3 allows no such key
 		}
 		source := object.Ref{Bucket: object.Bucket{Backend: "hq", Name: "releases"}, Key: key}
-		body := event.Retry("mirror", source, time.Date(2026, 3, 1, 13, 0, 0, 0, time.FixedZone("", 3600)))
+		body := event.Retry(object.Failure{Rule: "mirror", Source: source}, time.Date(2026, 3, 1, 13, 0, 0, 0, time.FixedZone("", 3600)))
 		want := object.Change{Ref: source, Kind: object.Due, Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 		got, err := event.Decode(body, object.AWS)
 		if err != nil || len(got.Changes) != 1 || got.Changes[0] != want {

@@ -38,18 +38,30 @@ type retryDetail struct {
 		Key       string `json:"key,omitempty"`
 		KeyBase64 []byte `json:"key-base64,omitempty"`
 	} `json:"object"`
+	// Damaged is the replica that a comparison found to be another than the
+	// source, if that is what failed.
+	Damaged *retryDamaged `json:"damaged,omitempty"`
 }
 
-// Retry is the body of a message for the events queue: a recorded failure of
-// the rule is to be tried again now. Decode makes a change of Kind object.Due
-// of it. The key may have any bytes.
-func Retry(ruleName string, source object.Ref, now time.Time) string {
+type retryDamaged struct {
+	ETag         string    `json:"etag"`
+	LastModified time.Time `json:"last-modified"`
+	VersionID    string    `json:"version-id,omitempty"`
+}
+
+// Retry is the body of a message for the events queue: a failure is to be tried
+// again now. Its Rule, Source and Damaged are all that counts. Decode makes a
+// change of Kind object.Due of it. The key may have any bytes.
+func Retry(f object.Failure, now time.Time) string {
 	e := retryEvent{Source: ownSource, DetailType: retryType, Time: now.UTC()}
-	e.Detail.Rule, e.Detail.Backend, e.Detail.Bucket.Name = ruleName, source.Bucket.Backend, source.Bucket.Name
-	if inText(source.Key) {
-		e.Detail.Object.Key = source.Key
+	e.Detail.Rule, e.Detail.Backend, e.Detail.Bucket.Name = f.Rule, f.Source.Bucket.Backend, f.Source.Bucket.Name
+	if inText(f.Source.Key) {
+		e.Detail.Object.Key = f.Source.Key
 	} else {
-		e.Detail.Object.KeyBase64 = []byte(source.Key)
+		e.Detail.Object.KeyBase64 = []byte(f.Source.Key)
+	}
+	if d := f.Damaged; d.ETag != "" {
+		e.Detail.Damaged = &retryDamaged{d.ETag, d.LastModified, d.VersionID}
 	}
 	body, err := json.Marshal(e)
 	if err != nil {
@@ -70,11 +82,15 @@ func (d *decoder) retry(path string, e envelope) {
 	if !d.unmarshal(path+"detail.", e.Detail, &detail) {
 		return
 	}
-	d.change(fields{bucket: path + "detail.bucket.name", key: path + "detail.object.key", time: path + "time"}, object.Change{
+	change := object.Change{
 		Ref: object.Ref{
 			Bucket: object.Bucket{Backend: cmp.Or(detail.Backend, object.AWS), Name: detail.Bucket.Name},
 			Key:    cmp.Or(detail.Object.Key, string(detail.Object.KeyBase64)),
 		},
 		Kind: object.Due,
-	}, e.Time)
+	}
+	if was := detail.Damaged; was != nil {
+		change.Damaged = object.Dest{ETag: was.ETag, LastModified: was.LastModified.UTC(), VersionID: was.VersionID}
+	}
+	d.change(fields{bucket: path + "detail.bucket.name", key: path + "detail.object.key", time: path + "time"}, change, e.Time)
 }

@@ -29,6 +29,7 @@ const removers = 16
 var failureAttributes = []string{
 	schema.SourceBucket, schema.SourceKey, schema.DestBucket, schema.DestKey, schema.OccurredAt, schema.ExpiresAt,
 	schema.Code, schema.Message, schema.Advice, schema.FailureRun, schema.RetryAt,
+	schema.DamagedETag, schema.DamagedTime, schema.DamagedVer,
 }
 
 func failureItem(f object.Failure) string { return schema.FailurePrefix + f.ID() }
@@ -152,14 +153,16 @@ func (l *Ledger) Healed(ctx context.Context, ruleName string, source object.Ref)
 	return failureError("remove", f, err)
 }
 
-// Heal removes the failures of a rule that occurred before a time. One that
-// occurs again meanwhile stays.
-func (l *Ledger) Heal(ctx context.Context, ruleName string, before time.Time) error {
+// Heal removes the failures of a rule that occurred before a time, those of
+// damaged replicas only where damaged. One that occurs again meanwhile stays.
+func (l *Ledger) Heal(ctx context.Context, ruleName string, before time.Time, damaged bool) error {
 	all, err := l.Failures(ctx, ruleName, 0)
 	if err != nil {
 		return err
 	}
-	_, err = l.removeFailures(ctx, slices.DeleteFunc(all, func(f object.Failure) bool { return !f.OccurredAt.Before(before) }))
+	_, err = l.removeFailures(ctx, slices.DeleteFunc(all, func(f object.Failure) bool {
+		return !f.OccurredAt.Before(before) || f.Damaged.ETag != "" && !damaged
+	}))
 	return err
 }
 
@@ -219,6 +222,7 @@ func encodeFailure(f object.Failure) item {
 	}
 	i.setNumber(schema.FailureRun, f.Run)
 	i.setTime(schema.RetryAt, f.RetryAt)
+	i.setDamaged(f.Damaged)
 	return i
 }
 
@@ -235,8 +239,19 @@ func decodeFailure(i item) (object.Failure, error) {
 		Run:        r.number(schema.FailureRun),
 		Attempts:   int(r.number(schema.Attempts)),
 		RetryAt:    r.time(schema.RetryAt),
+		Damaged:    r.damaged(),
 	}
 	return f, r.err()
+}
+
+func (i item) setDamaged(d object.Dest) {
+	i.setText(schema.DamagedETag, d.ETag)
+	i.setTime(schema.DamagedTime, d.LastModified)
+	i.setText(schema.DamagedVer, d.VersionID)
+}
+
+func (r *reader) damaged() object.Dest {
+	return object.Dest{ETag: r.text(schema.DamagedETag), LastModified: r.time(schema.DamagedTime), VersionID: r.text(schema.DamagedVer)}
 }
 
 // ref reads an address that is kept in two attributes.

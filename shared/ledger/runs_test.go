@@ -70,7 +70,7 @@ func TestEachStepOfARunIsOneRequest(t *testing.T) {
 		"share":  {"TransactWriteItems", done, func(s run.Store) error { return s.Share(t.Context(), shard, make([]run.Shard, run.MaxChildren)) }},
 		"end":    {"TransactWriteItems", done, func(s run.Store) error { return s.End(t.Context(), shard) }},
 		"resent": {"TransactWriteItems", done, func(s run.Store) error { return s.Resent(t.Context(), shard, day) }},
-		"heal":   {"Query", none, func(s run.Store) error { return s.Heal(t.Context(), "mirror", day) }},
+		"heal":   {"Query", none, func(s run.Store) error { return s.Heal(t.Context(), "mirror", day, false) }},
 	} {
 		l, f := open(t, c.answer)
 		if err := c.do(l); err != nil || !slices.Equal(ops(f), []string{c.op}) {
@@ -132,7 +132,7 @@ func TestAFailureThatOccursAgainWhileItIsRemovedStays(t *testing.T) {
 		t.Errorf("trimmed %d, %v", n, err)
 	}
 	l, _ = open(t, list, again)
-	if err := l.Heal(t.Context(), "mirror", time.UnixMilli(2)); err != nil {
+	if err := l.Heal(t.Context(), "mirror", time.UnixMilli(2), false); err != nil {
 		t.Errorf("healed: %v", err)
 	}
 	l, _ = open(t, list, refused(400, "AccessDeniedException"))

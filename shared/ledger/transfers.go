@@ -238,9 +238,7 @@ func encodeTransfer(t object.Transfer) item {
 	i.setText(schema.FromKey, escape(t.From.Key))
 	i.setText(schema.ToBucket, t.To.Bucket.String())
 	i.setText(schema.ToKey, escape(t.To.Key))
-	i.setText(schema.DamagedETag, t.Damaged.ETag)
-	i.setTime(schema.DamagedTime, t.Damaged.LastModified)
-	i.setText(schema.DamagedVer, t.Damaged.VersionID)
+	i.setDamaged(t.Damaged)
 	i.setSource(t.Source)
 	i.setTime(schema.EventAt, t.EventAt)
 	i.setNumber(schema.Size, t.Size)
@@ -272,16 +270,14 @@ func (i item) setCounted(c object.Counted) {
 func decodeTransfer(i item) (object.Transfer, error) {
 	r := reader{item: i}
 	t := object.Transfer{
-		ID:       r.text(schema.TransferID),
-		Revision: r.number(schema.TransferRev),
-		Rule:     r.text(schema.TransferRule),
-		Run:      r.number(schema.TransferRun),
-		Existing: r.flag(schema.Existing),
-		From:     object.Ref{Bucket: bucketOf(r.text(schema.FromBucket)), Key: r.key(schema.FromKey)},
-		To:       object.Ref{Bucket: bucketOf(r.text(schema.ToBucket)), Key: r.key(schema.ToKey)},
-		Damaged: object.Dest{
-			ETag: r.text(schema.DamagedETag), LastModified: r.time(schema.DamagedTime), VersionID: r.text(schema.DamagedVer),
-		},
+		ID:         r.text(schema.TransferID),
+		Revision:   r.number(schema.TransferRev),
+		Rule:       r.text(schema.TransferRule),
+		Run:        r.number(schema.TransferRun),
+		Existing:   r.flag(schema.Existing),
+		From:       object.Ref{Bucket: bucketOf(r.text(schema.FromBucket)), Key: r.key(schema.FromKey)},
+		To:         object.Ref{Bucket: bucketOf(r.text(schema.ToBucket)), Key: r.key(schema.ToKey)},
+		Damaged:    r.damaged(),
 		Source:     r.source(),
 		EventAt:    r.time(schema.EventAt),
 		Size:       r.number(schema.Size),

@@ -136,6 +136,7 @@ type Change struct {
 	// Newer. Empty or constant on some backends.
 	Sequencer string
 	RequestID string // of the request that made the change
+	Damaged   Dest   // of the failure that is Due; zero otherwise
 }
 
 // Newer reports whether sequencer a is known to be newer than b. They are

@@ -63,6 +63,10 @@ type Failure struct {
 	Code       string // the service's own, or ours: see the failure advice
 	Message    string
 	Advice     string // one sentence: what to do
+	// Damaged is the replica that was to be copied anew because a comparison found
+	// it to be another than the source, which nothing else shows. Zero: that is not
+	// why.
+	Damaged Dest
 	// Run that met the failure; 0: an event did.
 	Run int64
 	// Attempts in a row, this one included; the ledger counts.

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -177,6 +178,43 @@ func TestARunThatComparesRepairsWhatIsDamaged(t *testing.T) {
 		// Another one finds nothing to do.
 		if again := w.compared(mode); again.Copied != 0 || again.Skipped["tags_only"] != 0 || again.SkippedSum() != 25 {
 			t.Errorf("by %q, again: %+v", mode, again)
+		}
+	}
+}
+
+// What could not be repaired stays on the list until it is, whatever runs come by
+// that do not compare.
+func TestARepairThatFailedStaysOnTheList(t *testing.T) {
+	w := pair(t, 5)
+	w.objects.Rot(object.Ref{Bucket: dest, Key: "k03"}, []byte("texT 3"))
+	there, _ := w.objects.Get(object.Ref{Bucket: dest, Key: "k03"})
+	w.pass(time.Hour)
+	w.fate = func(c storetest.Call) (storetest.Fault, error) {
+		if c.Op == "objects.copy" {
+			return storetest.FailBefore, &object.Error{Class: object.Permanent, Op: "copy", Ref: c.Ref, Code: "AccessDenied", Err: errors.New("denied")}
+		}
+		return storetest.None, nil
+	}
+	if r := w.compared(run.Bytes); r.State != run.CompletedWithErrors || r.Errors != 1 {
+		t.Errorf("%+v", r)
+	}
+	w.fate = nil
+	for _, step := range []struct {
+		mode run.Mode
+		left int
+	}{{"", 1}, {run.Bytes, 0}} {
+		w.pass(time.Hour)
+		if r := w.compared(step.mode); r.State != run.Succeeded || int(r.Copied) != 1-step.left {
+			t.Errorf("by %q: %+v", step.mode, r)
+		}
+		failures, err := w.ledger.Failures(t.Context(), "a-b", 0)
+		if err != nil || len(failures) != step.left {
+			t.Errorf("by %q: %d failures are on the list, %v", step.mode, len(failures), err)
+		}
+		for _, f := range failures {
+			if !f.Damaged.Is(there.State) {
+				t.Errorf("it does not say what is damaged: %+v", f)
+			}
 		}
 	}
 }

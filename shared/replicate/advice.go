@@ -21,7 +21,7 @@ func FailureOf(o Outcome, now time.Time) object.Failure {
 	code := object.CodeOf(o.Err)
 	f := object.Failure{
 		Rule: o.Rule, Source: o.Source, Dest: o.Dest, OccurredAt: now,
-		Code: code, Message: o.Err.Error(), Advice: advice(code),
+		Code: code, Message: o.Err.Error(), Advice: advice(code), Damaged: o.Damaged,
 	}
 	switch {
 	case object.ClassOf(o.Err) != object.Permanent:

@@ -163,7 +163,7 @@ func TestARetryThatComesToAGoodEndHealsTheFailure(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := failed(t, storetest.Traits{}, storetest.Mirror("a", "b", followDeletes))
 			c.meanwhile(s)
-			s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
+			s.queue.Send(event.Retry(object.Failure{Rule: "a-b", Source: s.at("a", "k")}, s.clock))
 			s.run()
 			s.wantResults(c.want)
 			if got := s.ledger.AllFailures(); len(got) != c.left || c.left > 0 && strings.HasPrefix(c.want, "failed") && got[0].Attempts != 2 {
@@ -189,7 +189,7 @@ func TestADeleteThatFailedIsMadeAndHealedByItsRetry(t *testing.T) {
 	s.remove("a", "k")
 	s.run()
 	s.objects.Hook = nil
-	s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
+	s.queue.Send(event.Retry(object.Failure{Rule: "a-b", Source: s.at("a", "k")}, s.clock))
 	s.run()
 	s.wantResults("copied missing", "failed AccessDenied", "deleted removed")
 	s.wantText("b", "k", "-")
@@ -198,10 +198,49 @@ func TestADeleteThatFailedIsMadeAndHealedByItsRetry(t *testing.T) {
 	}
 }
 
+// What was to be repaired, and could not be, is repaired by its retry: once, and
+// only while it is the object that was damaged.
+func TestARetryRepairs(t *testing.T) {
+	for name, c := range map[string]struct {
+		meanwhile func(*stage)
+		want      string
+	}{
+		"it is as it was":              {func(*stage) {}, "copied damaged"},
+		"another repair was quicker":   {func(s *stage) { s.put("a", "k", "2"); s.run() }, "skipped in_sync"},
+		"somebody wrote it meanwhile":  {func(s *stage) { s.put("b", "k", "theirs") }, "skipped dest_newer"},
+		"the source was removed since": {func(s *stage) { s.lose = true; s.remove("a", "k") }, "skipped deletes_off"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, storetest.Traits{}, storetest.Mirror("a", "b"))
+			s.put("a", "k", "1")
+			s.run()
+			s.objects.Rot(s.at("b", "k"), []byte("!"))
+			there, _ := s.objects.Get(s.at("b", "k"))
+			due := object.Failure{Rule: "a-b", Source: s.at("a", "k"), Damaged: object.DestOf(there.State)}
+			if err := s.ledger.Fail(t.Context(), due); err != nil {
+				t.Fatal(err)
+			}
+			c.meanwhile(s)
+			s.queue.Send(event.Retry(due, s.clock))
+			s.run()
+			outcomes := s.results()
+			if got := outcomes[len(outcomes)-1]; got != c.want {
+				t.Errorf("the retry ended %q, want %q", got, c.want)
+			}
+			if got := s.ledger.AllFailures(); len(got) != 0 {
+				t.Errorf("recorded after the retry: %+v", got)
+			}
+			if c.want == "copied damaged" {
+				s.wantText("b", "k", "1")
+			}
+		})
+	}
+}
+
 func TestARetryCostsALookAndOneMoreWrite(t *testing.T) {
 	s := failed(t, storetest.Traits{}, storetest.Mirror("a", "b"))
 	s.metrics.Reset()
-	s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
+	s.queue.Send(event.Retry(object.Failure{Rule: "a-b", Source: s.at("a", "k")}, s.clock))
 	s.run()
 	if got, want := s.bill(), "map[ledger.count:1 ledger.healed:1 ledger.put:1 ledger.read:2 objects.copy:1 objects.head:2 objects.tagging:1]"; got != want {
 		t.Errorf("requests %s, want %s", got, want)
@@ -230,7 +269,7 @@ func TestARetryThatCannotBeHealedComesBack(t *testing.T) {
 				}
 				return storetest.None, nil
 			}
-			s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
+			s.queue.Send(event.Retry(object.Failure{Rule: "a-b", Source: s.at("a", "k")}, s.clock))
 			s.run()
 			want := append([]string{"copied missing"}, slices.Repeat([]string{"skipped in_sync"}, c.tries-1)...)
 			s.wantResults(want...)
@@ -598,7 +637,7 @@ func TestAFailedTaggingIsMadeUpFor(t *testing.T) {
 		t.Fatalf("recorded: %+v", got)
 	}
 	denied = false
-	s.queue.Send(event.Retry("a-b", s.at("a", "k"), s.clock))
+	s.queue.Send(event.Retry(object.Failure{Rule: "a-b", Source: s.at("a", "k")}, s.clock))
 	s.run()
 	s.wantResults("retagged tags_only")
 	if got := s.ledger.AllFailures(); len(got) != 0 {

@@ -114,7 +114,7 @@ func TestOutsideTheWindowNothingMoves(t *testing.T) {
 	if err != nil || !items[s.at("b", "expired")].Expired {
 		t.Errorf("that it expired is not remembered: %+v, %v", items, err)
 	}
-	s.queue.Send(event.Retry("a-b", s.at("a", "failing"), s.clock))
+	s.queue.Send(event.Retry(object.Failure{Rule: "a-b", Source: s.at("a", "failing")}, s.clock))
 	s.run()
 	s.wantResults("skipped closed")
 	if len(s.ledger.AllFailures()) != 1 {

@@ -144,21 +144,22 @@ func (t *task) weigh(in *decide.Input) decide.Plan {
 	if in.Source.Presence == object.Present {
 		in.Outranked = t.match.OutrankedFor(in.Source)
 	}
-	in.Damaged = t.damaged(in.Dest)
+	was := t.suspect()
+	in.Damaged = was.ETag != "" && was.Is(in.Dest)
 	return decide.Decide(*in)
 }
 
-// damaged reports whether the destination still is the object that a comparison
-// showed to be another than its source.
-func (t *task) damaged(d object.State) bool {
-	var was object.Dest
+// suspect is the replica that a comparison found to be another than its source, if
+// that led here.
+func (t *task) suspect() object.Dest {
 	switch {
 	case t.landing != nil:
-		was = t.landing.Transfer.Damaged
+		return t.landing.Transfer.Damaged
 	case t.sight != nil:
-		was = t.sight.damaged
+		return t.sight.damaged
+	default:
+		return t.change.Damaged
 	}
-	return was.ETag != "" && was.Is(d)
 }
 
 // tooLong is what a copy fails with whose destination key no bucket takes.

@@ -37,6 +37,9 @@ type Outcome struct {
 	Lost         []string      // what the replica could not be given; see object.Copied
 	Latency      time.Duration // from the event to the replica, where one was copied for an event
 	Err          error         // where Retried or Failed
+	// Damaged is the replica that a comparison found to be another than the source,
+	// if that led here.
+	Damaged object.Dest
 	// Wait is how long at least a limit holds the object back, where Deferred for
 	// that.
 	Wait time.Duration
@@ -71,7 +74,7 @@ func (t *task) stopped(err error) Outcome {
 }
 
 func (t *task) outcome(result Result, why decide.Reason) Outcome {
-	o := Outcome{Rule: t.match.Rule.Name, Source: t.change.Ref, Dest: t.match.Dest, Result: result, Reason: why}
+	o := Outcome{Rule: t.match.Rule.Name, Source: t.change.Ref, Dest: t.match.Dest, Result: result, Reason: why, Damaged: t.suspect()}
 	if result == Copied {
 		o.Bytes, o.Lost = t.bytes, t.lost
 		if !t.change.Time.IsZero() {

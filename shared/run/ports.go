@@ -63,8 +63,9 @@ type Store interface {
 	// Resent sets SentAt of a shard if it still has seen.SentAt and Fence.
 	Resent(ctx context.Context, seen Shard, at time.Time) error
 
-	// Heal removes the failures of a rule that occurred before a time.
-	Heal(ctx context.Context, rule string, before time.Time) error
+	// Heal removes the failures of a rule that occurred before a time, those of
+	// damaged replicas only where damaged.
+	Heal(ctx context.Context, rule string, before time.Time, damaged bool) error
 }
 
 // MaxChildren is how many shards one Share can make: a transaction writes 100

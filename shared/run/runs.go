@@ -308,8 +308,9 @@ func (r *Runs) Finish(ctx context.Context, a *rule.Active, was Run) (Run, error)
 		next.State = Succeeded
 	}
 	if next.State != Failed && !was.Verifies() {
-		// Every key was seen: what failed before and did not fail again is well.
-		if err := r.store.Heal(ctx, was.Rule, was.StartedAt); err != nil {
+		// Every key was seen: what failed before and did not fail again is well. Of
+		// damage only a run knows that compares.
+		if err := r.store.Heal(ctx, was.Rule, was.StartedAt, was.Compare != ""); err != nil {
 			return Run{}, err
 		}
 	}

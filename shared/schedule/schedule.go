@@ -276,7 +276,7 @@ func (h *Handler) retry(ctx context.Context, a *rule.Active) error {
 		case err != nil:
 			errs = append(errs, err)
 		case !later:
-			bodies = append(bodies, event.Retry(a.Name, f.Source, now))
+			bodies = append(bodies, event.Retry(f, now))
 		}
 	}
 	if len(bodies) > 0 {

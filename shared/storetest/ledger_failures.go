@@ -135,16 +135,16 @@ func (l *Ledger) Healed(ctx context.Context, ruleName string, source object.Ref)
 }
 
 // Heal removes the failures of a rule that occurred before a time.
-func (l *Ledger) Heal(ctx context.Context, ruleName string, before time.Time) error {
+func (l *Ledger) Heal(ctx context.Context, ruleName string, before time.Time, damaged bool) error {
 	return l.call(ctx, "ledger.heal", object.Ref{}, func() error {
-		l.heal(ruleName, before)
+		l.heal(ruleName, before, damaged)
 		return nil
 	})
 }
 
-func (l *Ledger) heal(ruleName string, before time.Time) {
+func (l *Ledger) heal(ruleName string, before time.Time, damaged bool) {
 	maps.DeleteFunc(l.failures, func(k failureKey, f object.Failure) bool {
-		return k.rule == ruleName && f.OccurredAt.Before(before)
+		return k.rule == ruleName && f.OccurredAt.Before(before) && (f.Damaged.ETag == "" || damaged)
 	})
 }
 

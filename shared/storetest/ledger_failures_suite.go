@@ -49,7 +49,9 @@ func wantFailures(t *testing.T, f LedgerFixture, ruleName string, keys ...string
 func aFailureCountsItsAttempts(t *testing.T, f LedgerFixture) {
 	first := failureOf("mirror", strings.Repeat("日", 341), day)
 	first.Run, first.RetryAt = 3, day.Add(time.Hour)
+	first.Damaged = object.Dest{ETag: "e", LastModified: day, VersionID: "v"}
 	second := first
+	second.Damaged = object.Dest{}
 	second.OccurredAt, second.Run, second.RetryAt = day.Add(time.Minute), 0, time.Time{}
 	second.Code, second.Message, second.Advice = "KMS.DisabledException", "the key is disabled", "enable it"
 	other := first
@@ -274,7 +276,17 @@ func healRemovesWhatIsOlder(t *testing.T, f LedgerFixture) {
 		mustFail(t, f, failureOf("mirror", fmt.Sprint(i), day.Add(-time.Duration(i+1)*time.Millisecond)))
 	}
 	mustFail(t, f, failureOf("mirror", "then", day), failureOf("mirror", "after", day.Add(time.Millisecond)), failureOf("second", "before", day.Add(-time.Hour)))
-	if err := f.Ledger.Heal(t.Context(), "mirror", day); err != nil {
+	damaged := failureOf("mirror", "damaged", day.Add(-time.Hour))
+	damaged.Damaged = object.Dest{ETag: "e", LastModified: day, VersionID: "v"}
+	mustFail(t, f, damaged)
+	if err := f.Ledger.Heal(t.Context(), "mirror", day, false); err != nil {
+		t.Fatal(err)
+	}
+	wantFailures(t, f, "mirror", "after", "then", "damaged")
+	if got, _, err := f.Ledger.Failure(t.Context(), "mirror", damaged.Source); err != nil || got.Damaged != damaged.Damaged {
+		t.Errorf("read %+v, %v", got, err)
+	}
+	if err := f.Ledger.Heal(t.Context(), "mirror", day, true); err != nil {
 		t.Fatal(err)
 	}
 	wantFailures(t, f, "mirror", "after", "then")

@@ -27,7 +27,7 @@ type LedgerFixture struct {
 		Due(ctx context.Context, ruleName string, now time.Time, limit int) ([]object.Failure, error)
 		Postpone(ctx context.Context, f object.Failure, to time.Time) error
 		Healed(ctx context.Context, ruleName string, source object.Ref) error
-		Heal(ctx context.Context, ruleName string, before time.Time) error
+		Heal(ctx context.Context, ruleName string, before time.Time, damaged bool) error
 		Trim(ctx context.Context, ruleName string, keep int) (int, error)
 		CountDeletes(ctx context.Context, ruleName string, hour time.Time, n int) (int64, error)
 		CountHour(ctx context.Context, ruleName string, h object.Hour) error

@@ -391,12 +391,12 @@ func (r *Runs) Resent(ctx context.Context, seen run.Shard, at time.Time) error {
 }
 
 // Heal removes the failures of a rule that occurred before a time, from Ledger.
-func (r *Runs) Heal(ctx context.Context, ruleName string, before time.Time) error {
+func (r *Runs) Heal(ctx context.Context, ruleName string, before time.Time, damaged bool) error {
 	return r.call(ctx, "runs.heal", ruleName, func() error {
 		if r.Ledger != nil {
 			r.Ledger.mu.Lock()
 			defer r.Ledger.mu.Unlock()
-			r.Ledger.heal(ruleName, before)
+			r.Ledger.heal(ruleName, before, damaged)
 		}
 		return nil
 	})

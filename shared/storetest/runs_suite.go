@@ -601,7 +601,7 @@ func healRemovesWhatFailedBefore(t *testing.T, f RunsFixture) {
 		}
 	}
 	for range 2 {
-		if err := f.Runs.Heal(t.Context(), "mirror", day); err != nil {
+		if err := f.Runs.Heal(t.Context(), "mirror", day, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -685,7 +685,7 @@ func lostAnswersOfRuns(t *testing.T, f RunsFixture) {
 	if err := f.Ledger.Fail(t.Context(), failureOf("mirror", "k", day)); err != nil {
 		t.Fatal(err)
 	}
-	lose("heal", func() error { return f.Runs.Heal(t.Context(), "mirror", day.Add(time.Second)) })
+	lose("heal", func() error { return f.Runs.Heal(t.Context(), "mirror", day.Add(time.Second), false) })
 	if all, err := f.Ledger.Failures(t.Context(), "mirror", 0); err != nil || len(all) > 0 {
 		t.Errorf("not healed: %+v, %v", all, err)
 	}

@@ -67,7 +67,7 @@ func (e *effort) landed(ctx context.Context, o replicate.Outcome, moved bool, tu
 			e.log.WarnContext(ctx, "heal", "error", err)
 		}
 		if moved { // while it was completed
-			if err := e.Events.Send(ctx, []string{event.Retry(e.tr.Rule, e.tr.From, e.Transfers.Now())}); err != nil {
+			if err := e.again(ctx); err != nil {
 				return err
 			}
 		}
@@ -109,6 +109,12 @@ func (e *effort) overtaken(ctx context.Context, met error) error {
 	}
 }
 
+// again has the event function look what is to be done.
+func (e *effort) again(ctx context.Context) error {
+	due := object.Failure{Rule: e.tr.Rule, Source: e.tr.From, Damaged: e.tr.Damaged}
+	return e.Events.Send(ctx, []string{event.Retry(due, e.Transfers.Now())})
+}
+
 // abandon ends a transfer that is not to be completed. With again the event
 // function looks what is to be done instead.
 func (e *effort) abandon(ctx context.Context, why string, again bool) error {
@@ -116,7 +122,7 @@ func (e *effort) abandon(ctx context.Context, why string, again bool) error {
 		return err
 	}
 	if again {
-		if err := e.Events.Send(ctx, []string{event.Retry(e.tr.Rule, e.tr.From, e.Transfers.Now())}); err != nil {
+		if err := e.again(ctx); err != nil {
 			return err
 		}
 	}
@@ -130,7 +136,7 @@ func (e *effort) fail(ctx context.Context, err error) error {
 	if mine, lost := e.ending(ctx); !mine {
 		return lost
 	}
-	o := replicate.Outcome{Rule: e.tr.Rule, Source: e.tr.From, Dest: e.tr.To, Result: replicate.Failed, Err: err}
+	o := replicate.Outcome{Rule: e.tr.Rule, Source: e.tr.From, Dest: e.tr.To, Result: replicate.Failed, Err: err, Damaged: e.tr.Damaged}
 	f := replicate.FailureOf(o, e.Transfers.Now())
 	f.Run = e.tr.Run
 	if lost := e.Failures.Fail(ctx, f); lost != nil {

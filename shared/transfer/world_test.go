@@ -244,7 +244,7 @@ func (w *world) replicate(c object.Change, delivery int) {
 		}
 	}
 	if again {
-		w.events.again(message{id: "event", body: event.Retry("a-b", c.Ref, w.now()), received: delivery})
+		w.events.again(message{id: "event", body: event.Retry(object.Failure{Rule: "a-b", Source: c.Ref, Damaged: c.Damaged}, w.now()), received: delivery})
 	}
 }
 
