@@ -4,13 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"io"
-	"log"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -63,16 +59,9 @@ func (s inParts) Begin(ctx context.Context, want object.Transfer) error {
 
 // slowly passes requests on to a server, holds parts back, and counts them.
 func slowly(t *testing.T, endpoint string, copied *atomic.Int32) string {
-	target, err := url.Parse(endpoint)
+	proxy, err := server.Proxy(endpoint)
 	if err != nil {
 		t.Fatal(err)
-	}
-	proxy := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(target)
-			r.Out.Host = r.In.Host
-		},
-		ErrorLog: log.New(io.Discard, "", 0), // of workers that were killed
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("partNumber") {

@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,21 +61,12 @@ type wire struct {
 type changed struct{}
 
 func newWire(t *testing.T, at *server.Server, seed uint64) (*wire, string) {
-	target, err := url.Parse(at.URL)
+	pass, err := server.Proxy(at.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{
-		seed: seed, client: clientOf(at.URL), chance: map[string]*rand.Rand{}, met: map[string]int{},
-		pass: &httputil.ReverseProxy{
-			Rewrite: func(r *httputil.ProxyRequest) {
-				r.SetURL(target)
-				r.Out.Host = r.In.Host // it is signed
-			},
-			ErrorLog: log.New(io.Discard, "", 0),
-		},
-	}
-	w.pass.ModifyResponse = func(answer *http.Response) error {
+	w := &wire{seed: seed, pass: pass, client: clientOf(at.URL), chance: map[string]*rand.Rand{}, met: map[string]int{}}
+	pass.ModifyResponse = func(answer *http.Response) error {
 		if change, ok := answer.Request.Context().Value(changed{}).(func(*http.Response)); ok {
 			change(answer)
 		}
@@ -88,11 +77,21 @@ func newWire(t *testing.T, at *server.Server, seed uint64) (*wire, string) {
 	return w, s.URL
 }
 
+// signing is how both servers' requests are signed.
+var signing = aws.Config{
+	Region: server.Region, Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
+}
+
 func clientOf(endpoint string) *s3.Client {
-	return s3.New(s3.Options{
-		Region: server.Region, BaseEndpoint: &endpoint, UsePathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
-	})
+	return s3.NewFromConfig(signing, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = &endpoint, true })
+}
+
+// calms has no request meet a fault any more, and answers what was met.
+func (w *wire) calms() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calm = true
+	return w.met
 }
 
 // fault answers a number in [0, 1) for the next request about a key, and the
@@ -223,9 +222,7 @@ func TestNoWrongObjectBecomesVisible(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store := s3store.New(aws.Config{
-		Region: server.Region, Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
-	}, s3store.Options{Backends: func() []rule.Backend {
+	store := s3store.New(signing, s3store.Options{Backends: func() []rule.Backend {
 		return []rule.Backend{{Name: "one", Endpoint: sourceURL, PathStyle: true}, {Name: "two", Endpoint: destURL, PathStyle: true}}
 	}})
 
@@ -259,7 +256,7 @@ func TestNoWrongObjectBecomesVisible(t *testing.T) {
 	}
 	group.Wait()
 
-	source.calm, dest.calm = true, true
+	atSource, atDest := source.calms(), dest.calms()
 	tried, made := 0, 0
 	for _, o := range objects {
 		tried, made = tried+o.tried, made+o.made
@@ -274,7 +271,7 @@ func TestNoWrongObjectBecomesVisible(t *testing.T) {
 			t.Errorf("%s, in the end: the destination has %d bytes that are not the source's", o.key, len(got))
 		}
 	}
-	t.Logf("%d of %d copies were made; the source's wire met %v, the destination's %v", made, tried, source.met, dest.met)
+	t.Logf("%d of %d copies were made; the source's wire met %v, the destination's %v", made, tried, atSource, atDest)
 }
 
 // passage is one object on its way.

@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -30,20 +26,6 @@ func delayed(h http.Handler, requests *atomic.Int64) http.Handler {
 		case <-r.Context().Done():
 		}
 	})
-}
-
-// proxy passes requests on. Signatures stay valid: they cover the host that the
-// client named, which the server is told.
-func proxy(endpoint string) (http.Handler, error) {
-	target, err := url.Parse(endpoint)
-	return &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(target)
-			r.Out.Host = r.In.Host
-		},
-		Transport: &http.Transport{MaxIdleConnsPerHost: 1024},
-		ErrorLog:  log.New(io.Discard, "", 0), // of clients that left: what else fails, the client tells
-	}, err
 }
 
 func delayOf(r *http.Request) time.Duration {

@@ -93,7 +93,7 @@ func run(ctx context.Context, args []string, out, _ io.Writer) (err error) {
 	if b.buckets, err = newBuckets(ctx, gateway); err != nil {
 		return err
 	}
-	handler, err := proxy(gateway.URL)
+	handler, err := server.Proxy(gateway.URL)
 	if err != nil {
 		return err
 	}
